@@ -1,0 +1,48 @@
+# Every target sets up what it needs. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# The first Python 3.11 or 3.12 that really runs (a pyenv shim may exist and not run).
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 && echo $$p && break; done)
+BIN := .venv/bin
+k ?=
+
+.PHONY: help setup java demo ui mlflow-ui test test-all check core-env lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+java: ## check for Java 17 or newer; install it where no password is needed
+	@bash .ci/java
+
+setup: .venv/installed ## build .venv from requirements.lock, nothing else
+
+.venv/installed: requirements.lock pyproject.toml .ci/install
+	@PYTHON="$(PYTHON)" bash .ci/install .venv requirements.lock
+	@touch $@
+
+.venv-core/installed: tests/core/requirements.lock pyproject.toml .ci/install
+	@PYTHON="$(PYTHON)" bash .ci/install .venv-core tests/core/requirements.lock
+	@touch $@
+
+demo: java setup ## run the whole line on real airports (about 3 minutes)
+	@$(BIN)/python -m paxcast.orchestration.demo
+
+ui: java setup ## Airflow's UI and the MLflow UI on what the demo made
+	@$(BIN)/python -m paxcast.orchestration.demo --ui
+
+test: java setup ## the tests; `make test k=NAME` runs some
+	@$(BIN)/python -m pytest $(if $(k),-k "$(k)")
+
+check: setup .venv-core/installed ## linter, types, import contracts, and the core's tests without the heavy packages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@.venv-core/bin/python -m pytest -q tests/core
+
+lock: ## renew both locks from requirements.txt
+	@bash .ci/lock
+
+clean: ## remove the environments and everything the demo made
+	rm -rf .venv .venv-core .paxcast

@@ -1,0 +1,1 @@
+"""One outside thing per file. Adapters know the core and the settings, never each other."""
