@@ -21,14 +21,15 @@ class Frequency:
     year: int  # about one year: folds at the same season of earlier years
     horizon: int  # default forecast length
     min_periods: int  # default shortest history that is forecast at all
+    shortest_train: int  # no fold trains on fewer
     max_gap: int  # default longest run of missing periods
     max_stale: int  # default age of the newest observation
 
 
 FREQUENCIES = {
-    "D": Frequency("D", season=7, year=364, horizon=28, min_periods=14, max_gap=28, max_stale=14),
-    "W": Frequency("W", season=52, year=52, horizon=13, min_periods=52, max_gap=8, max_stale=4),
-    "MS": Frequency("MS", season=12, year=12, horizon=12, min_periods=12, max_gap=6, max_stale=3),
+    "D": Frequency("D", season=7, year=364, horizon=28, min_periods=14, shortest_train=56, max_gap=28, max_stale=14),
+    "W": Frequency("W", season=52, year=52, horizon=13, min_periods=52, shortest_train=78, max_gap=8, max_stale=4),
+    "MS": Frequency("MS", season=12, year=12, horizon=12, min_periods=12, shortest_train=24, max_gap=6, max_stale=3),
 }
 
 

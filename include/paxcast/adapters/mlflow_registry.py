@@ -1,0 +1,244 @@
+"""MLflow: runs, model versions, aliases. Every write is idempotent by key: asked twice, it is done once."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+# Before MLflow is imported: a server that is down is noticed within seconds (its defaults block for four minutes), no
+# two lines and a bar per model, no telemetry.
+for _name, _value in {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import mlflow  # noqa: E402
+from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.models import ModelSignature  # noqa: E402
+from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.types import ColSpec, Schema  # noqa: E402
+
+from paxcast.core.errors import InfrastructureError  # noqa: E402
+
+MODEL_CODE = Path(__file__).parent / "mlflow_models"
+SIGNATURE = ModelSignature(Schema([ColSpec("datetime", "ds")]), Schema([ColSpec("double", "yhat")]))
+PAGE = 1000
+ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirportRun:
+    """One airport's run and model, as plain values. `idem_key` names it for ever."""
+
+    idem_key: str
+    model: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    search_loss: list[float]  # by evaluation
+    tables: Mapping[str, str]  # file name -> text
+    candidate: str
+    model_json: str
+
+
+class Registry:
+    """One tracking server and its registry."""
+
+    def __init__(self, tracking_uri: str, experiment: str) -> None:
+        self.tracking_uri, self.experiment = tracking_uri, experiment
+        mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_registry_uri(tracking_uri)
+        self.client = MlflowClient(tracking_uri, tracking_uri)
+        with _reaching(tracking_uri):
+            self.experiment_id = self._experiment()
+
+    def _experiment(self) -> str:
+        found = self.client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self.client.create_experiment(self.experiment, _artifact_root(self.tracking_uri)))
+        except MlflowException as err:
+            found = self.client.get_experiment_by_name(self.experiment)
+            if err.error_code != ALREADY_EXISTS or found is None:
+                raise
+            return str(found.experiment_id)  # made by another task a moment ago
+
+    def parent_run(self, run_key: str, tags: Mapping[str, str]) -> str:
+        """The id of the run that a fleet's airports hang under; made if it is missing."""
+        with _reaching(self.tracking_uri):
+            found = self._runs(f"tags.run_key = '{run_key}' and tags.kind = 'fleet'")
+            if found:
+                return min(found.values())
+            all_tags = {"kind": "fleet", "run_key": run_key, "idem_key": run_key, "mlflow.runName": run_key, **tags}
+            return str(self.client.create_run(self.experiment_id, tags=all_tags).info.run_id)
+
+    def airport_runs(self, run_key: str) -> dict[str, str]:
+        """idem_key -> run id of every airport's run that was begun under a run key."""
+        with _reaching(self.tracking_uri):
+            return self._runs(f"tags.run_key = '{run_key}' and tags.kind = 'airport'")
+
+    def versions(self, run_key: str) -> dict[str, int]:
+        """idem_key -> model version of everything registered under a run key."""
+        with _reaching(self.tracking_uri):
+            found: dict[str, int] = {}
+            token = None
+            while True:
+                page = self.client.search_model_versions(
+                    f"tags.run_key = '{run_key}'", max_results=PAGE, page_token=token
+                )
+                for v in page:
+                    found[v.tags["idem_key"]] = min(int(v.version), found.get(v.tags["idem_key"], int(v.version)))
+                token = page.token
+                if not token:
+                    return found
+
+    def register(self, parent: str, run: AirportRun, run_id: str | None) -> tuple[str, int]:
+        """Log one airport, register its model; the run's id and the version. `run_id`: begun by an earlier try."""
+        with _reaching(self.tracking_uri):
+            if run_id is None:
+                tags = {**run.tags, "kind": "airport", "idem_key": run.idem_key, "mlflow.parentRunId": parent}
+                run_id = str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
+            self._log(run_id, run)
+            with mlflow.start_run(run_id=run_id), _quiet():
+                info = _log_model(run)
+            made = self._version(run.model, info.model_uri, run_id, info.model_id, run.idem_key, run.tags)
+            return run_id, made
+
+    def register_release(self, name: str, forecasts: Path, parent: str, idem_key: str, tags: Mapping[str, str]) -> int:
+        """Register a release as one model of the fleet; its version. Registered already, that version."""
+        with _reaching(self.tracking_uri):
+            made = self.client.search_model_versions(f"name = '{name}' and tags.idem_key = '{idem_key}'")
+            if made:
+                return min(int(v.version) for v in made)
+            with mlflow.start_run(run_id=parent), _quiet():
+                info = mlflow.pyfunc.log_model(
+                    name="release",
+                    python_model=str(MODEL_CODE / "release.py"),
+                    artifacts={"forecasts": str(forecasts)},
+                    signature=ModelSignature(Schema([ColSpec("string", "airport"), ColSpec("datetime", "ds")])),
+                    pip_requirements=_pins("mlflow", "pandas", "pyarrow"),
+                )
+            return self._version(name, info.model_uri, parent, info.model_id, idem_key, tags)
+
+    def alias(self, model: str, alias: str) -> int | None:
+        """The version an alias points at, or None."""
+        with _reaching(self.tracking_uri):
+            try:
+                return int(self.client.get_model_version_by_alias(model, alias).version)
+            except MlflowException as err:
+                if err.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+                    return None
+                raise
+
+    def set_alias(self, model: str, alias: str, to_version: int) -> None:
+        """Point an alias at a version."""
+        with _reaching(self.tracking_uri):
+            self.client.set_registered_model_alias(model, alias, str(to_version))
+
+    def log_fleet(self, parent: str, metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
+        """Fleet-wide numbers and texts on the parent run, which then counts as finished."""
+        with _reaching(self.tracking_uri):
+            self.client.log_batch(parent, metrics=_metrics(metrics))
+            for name, text in files.items():
+                self.client.log_text(parent, text, name)
+            self.client.set_terminated(parent)
+
+    def _runs(self, query: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], query, max_results=PAGE, page_token=token)
+            for run in page:
+                found.setdefault(run.data.tags["idem_key"], run.info.run_id)
+            token = page.token
+            if not token:
+                return found
+
+    def _log(self, run_id: str, run: AirportRun) -> None:
+        steps = [Metric("search_loss", loss, 0, step) for step, loss in enumerate(run.search_loss)]
+        params = [Param(k, v) for k, v in run.params.items()]
+        tags = [RunTag(k, v) for k, v in run.tags.items()]
+        self.client.log_batch(run_id, metrics=[*_metrics(run.metrics), *steps], params=params, tags=tags)
+        for name, text in run.tables.items():
+            self.client.log_text(run_id, text, name)
+
+    def _version(
+        self, model: str, source: str, run_id: str, model_id: str, idem_key: str, tags: Mapping[str, str]
+    ) -> int:
+        try:
+            self.client.create_registered_model(model)
+        except MlflowException as err:
+            if err.error_code != ALREADY_EXISTS:
+                raise
+        keyed = {**tags, "idem_key": idem_key}
+        return int(self.client.create_model_version(model, source, run_id, tags=keyed, model_id=model_id).version)
+
+
+def _log_model(run: AirportRun) -> Any:
+    if run.candidate == "prophet":
+        from prophet.serialize import model_from_json
+
+        return mlflow.prophet.log_model(
+            model_from_json(run.model_json),
+            name="model",
+            signature=SIGNATURE,
+            pip_requirements=_pins("mlflow", "prophet", "pandas"),
+        )
+    import json
+
+    return mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(MODEL_CODE / f"{run.candidate}.py"),
+        model_config=json.loads(run.model_json),
+        signature=SIGNATURE,
+        pip_requirements=_pins("mlflow", "pandas"),
+    )
+
+
+def _metrics(values: Mapping[str, float]) -> list[Metric]:
+    return [Metric(name, float(value), 0, 0) for name, value in sorted(values.items())]
+
+
+def _pins(*packages: str) -> list[str]:
+    return [f"{package}=={version(package)}" for package in packages]
+
+
+def _artifact_root(tracking_uri: str) -> str | None:
+    """Beside a sqlite file; a server decides for itself."""
+    parsed = urlparse(tracking_uri)
+    if not parsed.scheme.startswith("sqlite"):
+        return None
+    return (Path(tracking_uri.split(":///", 1)[1]).resolve().parent / "mlartifacts").as_uri()
+
+
+@contextmanager
+def _reaching(tracking_uri: str) -> Iterator[None]:
+    """Faults of the server or the way to it become InfrastructureError, worth a retry."""
+    try:
+        yield
+    except (MlflowException, OSError) as err:
+        raise InfrastructureError(
+            f"MLflow at {tracking_uri}: {err}. Check that it runs and that MLFLOW_TRACKING_URI is right; nothing is "
+            "refitted by trying again"
+        ) from err
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MLflow's advice on signatures and type hints, which are given by hand here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

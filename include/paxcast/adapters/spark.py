@@ -1,0 +1,114 @@
+"""Spark: a session's settings, and spreading the airports of one batch over its tasks.
+
+The driver holds one batch's histories and ships each airport as one packed row, its history as arrays: no shuffle of
+observations, no connector between Spark and the store. Heavy imports are inside functions: Airflow parses this file.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from pyspark.sql import SparkSession
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "STAN_NUM_THREADS")
+RESULT_SCHEMA = "airport string, status string, reason string, seconds double"
+
+
+@dataclass(frozen=True, slots=True)
+class PackedHistory:
+    """One airport's known rows in one row. `days`: [N] days since 1970, `values`: [N] traffic, in the same order."""
+
+    airport: str
+    checksum: str
+    days: "npt.NDArray[np.int64]"
+    values: "npt.NDArray[np.float64]"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResult:
+    """What a worker says of an airport it finished; everything else is in the ledger already."""
+
+    airport: str
+    status: str
+    reason: str
+    seconds: float
+
+
+Worker = Callable[[PackedHistory], WorkerResult]
+
+
+def session_conf(master: str | None, extra: dict[str, str]) -> dict[str, str]:
+    """The Spark settings of a tuning session. Without a master (a connection brings it) none is set."""
+    conf = {
+        "spark.pyspark.python": sys.executable,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.adaptive.coalescePartitions.enabled": "false",  # else small partitions merge into one task
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        **{f"spark.executorEnv.{name}": "1" for name in THREADS},  # one thread a task: the airports are the parallelism
+    }
+    if master:
+        conf["spark.master"] = master
+        if master.startswith("local"):
+            conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return conf | extra
+
+
+def open_session(conf: dict[str, str]) -> "SparkSession":
+    """A session with these settings, for jobs that run without Airflow. The caller stops it."""
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.config(conf=SparkConf().setAll(list(conf.items()))).appName("paxcast").getOrCreate()
+
+
+def fan_out(
+    spark: "SparkSession", histories: Sequence[PackedHistory], worker: Worker, partitions: int
+) -> list[WorkerResult]:
+    """Run `worker` on every airport, in at least `partitions` tasks (0: four for each core); results by airport."""
+    import pyarrow as pa
+
+    frame = spark.createDataFrame(
+        pa.table(
+            {
+                "airport": pa.array([h.airport for h in histories], pa.string()),
+                "checksum": pa.array([h.checksum for h in histories], pa.string()),
+                "days": pa.array([h.days for h in histories], pa.list_(pa.int64())),
+                "values": pa.array([h.values for h in histories], pa.list_(pa.float64())),
+            }
+        )
+    )
+    tasks = partitions or 4 * spark.sparkContext.defaultParallelism
+    spread = frame.repartition(max(1, min(tasks, len(histories))))
+    rows = spread.mapInPandas(_each(worker), RESULT_SCHEMA).collect()
+    return sorted((WorkerResult(*row) for row in rows), key=lambda result: result.airport)
+
+
+def _each(worker: Worker) -> "Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]":
+    def run(frames: "Iterator[pd.DataFrame]") -> "Iterator[pd.DataFrame]":
+        import pandas as pd
+
+        for frame in frames:
+            for row in frame.itertuples(index=False):
+                yield pd.DataFrame([_result_row(worker(_unpacked(row)))])
+
+    return run
+
+
+def _unpacked(row: Any) -> PackedHistory:
+    import numpy as np
+
+    return PackedHistory(
+        row.airport, row.checksum, np.asarray(row.days, dtype=np.int64), np.asarray(row[3], dtype=np.float64)
+    )
+
+
+def _result_row(result: WorkerResult) -> dict[str, Any]:
+    return {"airport": result.airport, "status": result.status, "reason": result.reason, "seconds": result.seconds}

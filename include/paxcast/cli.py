@@ -1,0 +1,205 @@
+"""The command line: the same jobs as the DAGs, without Airflow. Exit 0 ok, 1 could not run, 2 some airports failed."""
+
+import json
+import logging
+import sys
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from paxcast.core import calendar
+from paxcast.core.errors import ConfigurationError, PaxcastError
+from paxcast.jobs import workspace
+from paxcast.settings import load
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+out, err = Console(), Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="The last day that counts as known: 2013-12-31.")]
+Airports = Annotated[str | None, typer.Option("--airports", help="Some airports only: ATL,BOS.")]
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", help="A fleet's YAML; default: the demo fleet.")] = None,
+) -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("paxcast").setLevel(logging.INFO)
+    context.obj = config
+
+
+def _open(context: typer.Context) -> workspace.Workspace:
+    return workspace.open_workspace(load(context.obj))
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    known_at: Annotated[
+        str | None, typer.Option("--known-at", help="When restatements became known; default: now.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the fleet's source and add what is new."""
+    from paxcast.jobs.ingest import ingest as job
+
+    instant = calendar.parse_as_of(known_at) if known_at else None
+    report = job(_open(context), _now(), instant).as_json()
+    if as_json:
+        return _print_json(report)
+    out.print(
+        f"{report['rows']} rows of {report['airports']} airports: {report['stored']} stored, {report['unchanged']} "
+        f"unchanged, {report['repeated']} repeated, {len(report['rejected'])} rejected. "
+        f"{len(report['changed'])} airports changed; data version {report['data_version']}."
+    )
+    for reject in report["rejected"][:10]:
+        out.print(f"  rejected: {reject['file']} row {reject['row']}: {reject['reason']}")
+    return None
+
+
+@app.command()
+def retrain(
+    context: typer.Context,
+    as_of: AsOf = None,
+    airports: Airports = None,
+    max_evals: Annotated[int | None, typer.Option("--max-evals", help="Another search budget for this run.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Refit even what is done.")] = False,
+    rerun_failed: Annotated[bool, typer.Option("--rerun-failed", help="Only airports that failed before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole line, to the forecast."""
+    from paxcast.jobs.retrain import retrain as job
+    from paxcast.jobs.run import Request, newest_failed_as_of
+
+    ws = _open(context)
+    instant = calendar.parse_as_of(as_of) if as_of else newest_failed_as_of(ws) if rerun_failed else None
+    if instant is None:
+        raise ConfigurationError("--as-of: say up to which day data counts as known, for example --as-of 2013-12-31")
+    request = Request(
+        as_of=instant,
+        airports=_codes(airports),
+        max_evals=max_evals,
+        force=force,
+        rerun_failed=rerun_failed,
+        dry_run=dry_run,
+        request_id=f"cli-{uuid.uuid4().hex}",
+    )
+    result = job(ws, request, _now())
+    if as_json:
+        _print_json(result)
+    else:
+        _print_retrained(result)
+    if result.get("failed"):
+        raise typer.Exit(2)
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """One line an airport: is it forecast, by what, how well, and if not, why."""
+    from paxcast.jobs.status import records
+    from paxcast.jobs.status import status as job
+
+    rows = records(job(_open(context)))
+    if as_json:
+        return _print_json(rows)
+    return print_status(rows)
+
+
+@app.command()
+def forecast(context: typer.Context, as_of: AsOf = None, airports: Airports = None, as_json: Json = False) -> None:
+    """The forecasts in force, or those that were in force as of a day."""
+    from paxcast.jobs import releases
+    from paxcast.jobs.forecast import forecasts
+    from paxcast.jobs.status import records
+
+    ws = _open(context)
+    release = releases.in_force(ws, calendar.parse_as_of(as_of)) if as_of else releases.current(ws)
+    if release is None:
+        raise ConfigurationError(
+            f"fleet {ws.fleet}: no release yet{f' as of {as_of}' if as_of else ''}; run `paxcast retrain`"
+        )
+    columns = ["airport", "as_of", "ds", "yhat", "lo80", "hi80", "lo95", "hi95", "confidence"]
+    rows = records(forecasts(ws, release, _codes(airports))[columns])
+    if as_json:
+        return _print_json(rows)
+    return _print_table(columns, [[_cell(row[c]) for c in columns] for row in rows])
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Is this machine fit to run Paxcast?"""
+    from paxcast.jobs.doctor import doctor as job
+
+    checks = job(_open(context), _now())
+    if as_json:
+        _print_json([check.as_json() for check in checks])
+    else:
+        for check in checks:
+            out.print(f"{'ok  ' if check.well else 'BAD '} {check.name}: {check.found}", highlight=False)
+            if check.advice:
+                out.print(f"      {check.advice}", highlight=False)
+    if not all(check.well for check in checks):
+        raise typer.Exit(1)
+
+
+def print_status(rows: list[dict[str, Any]]) -> None:
+    """The table of airports on the terminal."""
+    columns = ["airport", "status", "method", "mase", "mase_naive", "version", "reason"]
+    _print_table(columns, [[_cell(row[c]) for c in columns] for row in rows])
+
+
+def _print_retrained(result: dict[str, Any]) -> None:
+    if result.get("dry_run"):
+        out.print(
+            f"{result['run_key']} would forecast {len(result['planned'])} airports: {', '.join(result['planned'])}"
+        )
+    else:
+        out.print(
+            f"{result['run_key']}: {len(result['refitted'])} refitted, {len(result['kept'])} kept, "
+            f"{len(result['quarantined'])} quarantined, {len(result['failed'])} failed. Release {result['release']}."
+        )
+    for entry in result["quarantined"] + result.get("failed", []):
+        out.print(f"  {entry['airport']}: {entry['reason']}", highlight=False)
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
+
+
+def _codes(text: str | None) -> tuple[str, ...]:
+    return tuple(sorted({code.strip() for code in text.split(",") if code.strip()})) if text else ()
+
+
+def _now() -> pd.Timestamp:
+    """The only look at the clock on the command line: when data was received and a release published."""
+    return pd.Timestamp.now(tz="UTC")
+
+
+def main() -> None:
+    """Run a command; an error of the catalogue is one message on stderr and exit code 1."""
+    try:
+        app()
+    except PaxcastError as error:
+        err.print(f"paxcast: {error}", highlight=False, markup=False)
+        sys.exit(1)

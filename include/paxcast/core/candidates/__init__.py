@@ -1,0 +1,45 @@
+"""Forecasters that compete for an airport. A new one is one file here and one line in `CANDIDATES`."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from paxcast.core.series import Series
+from paxcast.core.space import Parameters
+
+
+class FitFailed(Exception):
+    """A candidate could not be fitted on a history; the message says why. A failed trial, not a failed airport."""
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """Which candidate, with which parameters. Fitted on a history it becomes a `Fitted`."""
+
+    candidate: str
+    parameters: Parameters
+
+    def as_json(self) -> dict[str, object]:
+        return {"candidate": self.candidate, "parameters": dict(sorted(self.parameters.items()))}
+
+
+class Fitted(Protocol):
+    """A candidate fitted on one history."""
+
+    def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
+        """The next `horizon` periods, [H] traffic, as the method gives them (possibly negative)."""
+
+    def to_json(self) -> str:
+        """Everything needed to forecast again, as text: what the registry keeps. Nothing pickled."""
+
+
+class Candidate(Protocol):
+    """A kind of forecaster. `searched` tells whether its parameters are searched or it has none."""
+
+    name: str
+    searched: bool
+
+    def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> Fitted:
+        """Fit on a history, within about `seconds`. Raises FitFailed when this history cannot be fitted."""

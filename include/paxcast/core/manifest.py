@@ -1,0 +1,82 @@
+"""What one run will do, frozen before it starts: who, why, in which batch, and what the numbers may depend on.
+
+A batch is a position in a sorted list, so the list is made once and never again: a retry reads the same manifest.
+The *context* (previous release, champions, warm starts) is frozen once for a run key and shared by all its manifests,
+so that an airport refitted later under the same key sees what its siblings saw.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from paxcast.core.candidates import Specification
+from paxcast.core.identity import digest
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAirport:
+    """One airport to forecast: the checksum of its history, the batch it is in, and why it is here."""
+
+    airport: str
+    checksum: str
+    batch: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Plain values only: it is stored as JSON, by its id, and never changed."""
+
+    manifest_id: str
+    run_key: str
+    fleet: str
+    as_of: str
+    config_hash: str
+    numbers: dict[str, Any]  # the part of the configuration that changes numbers
+    frequency: str
+    horizon: int
+    data_version: int
+    code_version: str
+    airports: tuple[PlannedAirport, ...]
+    quarantined: tuple[dict[str, str], ...]  # airport, reason
+    context: dict[str, Any] = field(default_factory=dict)
+
+    def batches(self) -> list[list[PlannedAirport]]:
+        """The airports of each batch, in order."""
+        count = max((a.batch for a in self.airports), default=-1) + 1
+        return [[a for a in self.airports if a.batch == i] for i in range(count)]
+
+    def champion(self, airport: str) -> Specification | None:
+        """The specification in force for the airport when the context was frozen."""
+        found = self.context.get("champions", {}).get(airport)
+        return Specification(found["candidate"], found["parameters"]) if found else None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def from_dict(values: Mapping[str, Any]) -> Manifest:
+    """The manifest that `as_dict` described."""
+    airports = tuple(PlannedAirport(**a) for a in values["airports"])
+    return Manifest(**{**values, "airports": airports, "quarantined": tuple(values["quarantined"])})
+
+
+def split(airports: Sequence[tuple[str, str, str]], batches: int) -> tuple[PlannedAirport, ...]:
+    """Sorted (airport, checksum, why) in `batches` runs of neighbours whose sizes differ by at most one."""
+    ordered = sorted(airports)
+    count = min(batches, len(ordered))
+    return tuple(
+        PlannedAirport(airport, checksum, index * count // len(ordered), why)
+        for index, (airport, checksum, why) in enumerate(ordered)
+    )
+
+
+def label(index: int, airports: Sequence[PlannedAirport]) -> str:
+    """How a batch is called in a UI: `batch 07: 94 airports, ATL to BOS`."""
+    noun = "airport" if len(airports) == 1 else "airports"
+    return f"batch {index:02d}: {len(airports)} {noun}, {airports[0].airport} to {airports[-1].airport}"
+
+
+def manifest_id(content: Mapping[str, Any]) -> str:
+    """The name of a manifest: a digest of all it says."""
+    return digest(content)

@@ -1,0 +1,59 @@
+"""A release: an immutable map airport -> model version for the whole fleet."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from paxcast.core.identity import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a release holds for one airport. `run_key` and `checksum` name the outcome its forecast is in."""
+
+    airport: str
+    model: str
+    version: int
+    run_key: str
+    as_of: str
+    checksum: str
+    candidate: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Plain values only: stored as JSON, by its id. `previous` is the release whose map this one replaces in part."""
+
+    release_id: str
+    fleet: str
+    as_of: str
+    run_key: str
+    previous: str | None
+    entries: tuple[Entry, ...]
+
+    def by_airport(self) -> dict[str, Entry]:
+        return {entry.airport: entry for entry in self.entries}
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def from_dict(values: Mapping[str, Any]) -> Release:
+    """The release that `as_dict` described."""
+    return Release(**{**values, "entries": tuple(Entry(**e) for e in values["entries"])})
+
+
+def compose(fleet: str, as_of: str, run_key: str, previous: Release | None, fresh: list[Entry]) -> Release:
+    """The previous map with the fresh airports replaced; the same input gives the same id."""
+    entries = (previous.by_airport() if previous else {}) | {entry.airport: entry for entry in fresh}
+    ordered = tuple(entries[airport] for airport in sorted(entries))
+    content = {"fleet": fleet, "as_of": as_of, "run_key": run_key, "entries": [asdict(e) for e in ordered]}
+    return Release(
+        release_id=f"{run_key}-{digest(content, 8)}",
+        fleet=fleet,
+        as_of=as_of,
+        run_key=run_key,
+        previous=previous.release_id if previous else None,
+        entries=ordered,
+    )

@@ -1,0 +1,238 @@
+"""One airport, from its history to its published forecast. The search is a seam: any function with that signature.
+
+Everything is a function of the series, the task and the seed in it: no clock, no order of arrival, no global state.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from paxcast.core import calendar, choice, intervals, metrics
+from paxcast.core.candidates import Candidate, FitFailed, Fitted, Specification
+from paxcast.core.evaluation import FoldScore, fold_scale, mean_mase, publishable, score
+from paxcast.core.folds import Folds, plan_folds
+from paxcast.core.series import Series
+from paxcast.core.space import Parameter, Parameters, contains
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningTask:
+    """What is to be done for one airport; frozen in the manifest. Horizon in periods, seconds of wall time."""
+
+    horizon: int
+    candidates: tuple[str, ...]
+    space: tuple[Parameter, ...]
+    max_evals: int
+    seconds: float
+    recent_folds: int
+    earlier_year_folds: int
+    margin: float
+    seed: int
+    champion: Specification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One evaluation of the search. `loss` is the mean MASE over the folds; a failed trial has none, but a reason."""
+
+    number: int
+    parameters: Parameters
+    loss: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchProblem:
+    """What a search gets: where to look, what to minimise, what to try first, and when to stop."""
+
+    space: tuple[Parameter, ...]
+    loss: Callable[[Parameters], float]  # raises FitFailed
+    first: tuple[Parameters, ...]
+    max_evals: int
+    seed: int
+
+
+Search = Callable[[SearchProblem], list[Trial]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What tuning one airport gave. `cv_*` are means over the folds, `test` is the untouched window (None without)."""
+
+    specification: Specification
+    decision: choice.Decision
+    fitted: Fitted
+    band: intervals.Band
+    confidence: str
+    trials: tuple[Trial, ...] = ()
+    fold_scores: tuple[FoldScore, ...] = ()
+    cv_mase: float | None = None
+    cv_mase_naive: float | None = None
+    test: FoldScore | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def tune(series: Series, task: TuningTask, candidates: Mapping[str, Candidate], search: Search) -> Tuned:
+    """Search, choose, test, refit on the whole history, forecast. Raises FitFailed only if the final fit fails."""
+    frequency = calendar.frequency(series.frequency)
+    folds = plan_folds(
+        len(series.y),
+        horizon=task.horizon,
+        year=frequency.year,
+        shortest_train=frequency.shortest_train,
+        recent=task.recent_folds,
+        earlier_years=task.earlier_year_folds,
+    )
+    if not folds.choose:
+        return _without_folds(series, task, candidates, frequency)
+    run = _Evaluation(series, task, candidates, folds)
+    naive = run.scored(choice.NAIVE)
+    trials, challenger = _challenger(run, task, search, naive)
+    champion = run.try_scored(task.champion) if task.champion else None
+    decision = choice.choose(challenger, champion, naive.mase, task.margin)
+    return _published(run, decision, trials, naive.mase, frequency)
+
+
+class _Evaluation:
+    """Scores specifications of one airport on the same folds, each at most once."""
+
+    def __init__(self, series: Series, task: TuningTask, candidates: Mapping[str, Candidate], folds: Folds) -> None:
+        self.series, self.task, self.candidates, self.folds = series, task, candidates, folds
+        self._scores: dict[str, tuple[FoldScore, ...]] = {}
+
+    def fold_scores(self, specification: Specification) -> tuple[FoldScore, ...]:
+        key = repr(specification.as_json())
+        if key not in self._scores:
+            self._scores[key] = self._score(specification, self.folds.choose)
+        return self._scores[key]
+
+    def scored(self, specification: Specification) -> choice.Scored:
+        return choice.Scored(specification, mean_mase(self.fold_scores(specification)))
+
+    def try_scored(self, specification: Specification) -> choice.Scored | None:
+        """The score of a specification, or None if it can no longer be fitted or competes no more."""
+        if specification.candidate not in self.candidates:
+            return None
+        try:
+            return self.scored(specification)
+        except FitFailed:
+            return None
+
+    def test(self, specification: Specification) -> FoldScore | None:
+        """How the specification does in the untouched test window, or None if it cannot be fitted before it."""
+        if self.folds.test is None:
+            return None
+        try:
+            return self._score(specification, [self.folds.test])[0]
+        except FitFailed:
+            return None
+
+    def _score(self, specification: Specification, folds: Sequence) -> tuple[FoldScore, ...]:  # type: ignore[type-arg]
+        candidate = self.candidates[specification.candidate]
+        return score(
+            candidate, specification.parameters, self.series, folds, seed=self.task.seed, seconds=self.task.seconds
+        )
+
+
+def _challenger(
+    run: _Evaluation, task: TuningTask, search: Search, naive: choice.Scored
+) -> tuple[tuple[Trial, ...], choice.Scored]:
+    """The best specification of this run: of every candidate's, the one with the lowest error in the folds."""
+    contenders, trials = [naive], []
+    for name in task.candidates:
+        if run.candidates[name].searched:
+            found = search(_problem(run, task, name))
+            trials += found
+            best = min((t for t in found if t.loss is not None), key=lambda t: (t.loss, t.number), default=None)
+            if best is not None and best.loss is not None:
+                contenders.append(choice.Scored(Specification(name, best.parameters), best.loss))
+        elif name != naive.specification.candidate:
+            contender = run.try_scored(Specification(name, {}))
+            contenders += [contender] if contender else []
+    return tuple(trials), min(contenders, key=lambda c: c.mase)
+
+
+def _problem(run: _Evaluation, task: TuningTask, name: str) -> SearchProblem:
+    def loss(parameters: Parameters) -> float:
+        return run.scored(Specification(name, parameters)).mase
+
+    first = (task.champion.parameters,) if task.champion and task.champion.candidate == name else ()
+    inside = tuple(p for p in first if contains(task.space, p))
+    return SearchProblem(task.space, loss, inside, task.max_evals, task.seed)
+
+
+def _published(
+    run: _Evaluation,
+    decision: choice.Decision,
+    trials: tuple[Trial, ...],
+    naive_mase: float,
+    frequency: calendar.Frequency,
+) -> Tuned:
+    series, task = run.series, run.task
+    fold_scores = run.fold_scores(decision.specification)
+    test, test_naive = run.test(decision.specification), run.test(choice.NAIVE)
+    fitted = _fit(series, decision.specification, run.candidates, task)
+    judged = [*fold_scores, *([test] if test else [])]
+    errors = np.concatenate([s.actual - s.forecast for s in judged])
+    band = intervals.band(publishable(fitted.forecast(task.horizon)), errors)
+    return Tuned(
+        specification=decision.specification,
+        decision=decision,
+        fitted=fitted,
+        band=band,
+        confidence=intervals.confidence(band, len(series.y) / frequency.season),
+        trials=trials,
+        fold_scores=fold_scores,
+        cv_mase=mean_mase(fold_scores),
+        cv_mase_naive=naive_mase,
+        test=test,
+        metrics=_metrics(series, frequency, fold_scores, test, test_naive),
+    )
+
+
+def _metrics(
+    series: Series,
+    frequency: calendar.Frequency,
+    fold_scores: tuple[FoldScore, ...],
+    test: FoldScore | None,
+    test_naive: FoldScore | None,
+) -> dict[str, float]:
+    values = {f"cv_{i}_mase": s.mase for i, s in enumerate(fold_scores)}
+    if test is not None and test_naive is not None:
+        train = series.y[: test.fold.cutoff]
+        values |= {
+            "test_mase": test.mase,
+            "test_mase_naive": test_naive.mase,
+            "test_rmsse": metrics.rmsse(test.actual, test.forecast, train, frequency.season),
+            "test_smape": metrics.smape(test.actual, test.forecast),
+            "test_mae": metrics.mae(test.actual, test.forecast),
+            "test_bias": metrics.bias(test.actual, test.forecast),
+        }
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _without_folds(
+    series: Series, task: TuningTask, candidates: Mapping[str, Candidate], frequency: calendar.Frequency
+) -> Tuned:
+    """A history too short to judge any method on: last season's value, with its own past changes as errors."""
+    shortest = frequency.shortest_train + 2 * task.horizon
+    reason = (
+        f"{len(series.y)} periods are too few to judge a method on (that takes {shortest}): seasonal naive is published"
+    )
+    fitted = _fit(series, choice.NAIVE, candidates, task)
+    lag = frequency.season if len(series.y) > frequency.season else 1
+    band = intervals.band(publishable(fitted.forecast(task.horizon)), series.y[lag:] - series.y[:-lag])
+    return Tuned(
+        specification=choice.NAIVE,
+        decision=choice.Decision(choice.NAIVE, "naive", reason),
+        fitted=fitted,
+        band=band,
+        confidence=intervals.confidence(band, len(series.y) / frequency.season),
+        metrics={"naive_scale": fold_scale(series)},
+    )
+
+
+def _fit(series: Series, specification: Specification, candidates: Mapping[str, Candidate], task: TuningTask) -> Fitted:
+    candidate = candidates[specification.candidate]
+    return candidate.fit(series, specification.parameters, seed=task.seed, seconds=task.seconds)

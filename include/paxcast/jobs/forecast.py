@@ -1,0 +1,119 @@
+"""Forecast: write the release's forecasts, register the release, and only then let readers see it.
+
+The order is the promise: forecasts first, then the release's model version, then airports' aliases, then the fleet's,
+then the pointer. A reader sees the old release or the new one, whole.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from paxcast.adapters.mlflow_registry import Registry
+from paxcast.core.columns import FLEET
+from paxcast.core.errors import ConfigurationError
+from paxcast.core.identity import bucket
+from paxcast.core.release import Entry, Release
+from paxcast.jobs import ledger, releases
+from paxcast.jobs.workspace import Workspace
+
+log = logging.getLogger("paxcast.forecast")
+STEP = ["yhat", "lo80", "hi80", "lo95", "hi95"]
+CHAMPION, PREVIOUS = "champion", "previous"
+
+
+def publish(ws: Workspace, release_id: str) -> bool:
+    """Publish a release; whether it is in force now (a backfill's is not: an older as_of never replaces a later)."""
+    release = releases.load(ws, release_id)
+    if release is None:
+        raise ConfigurationError(f"fleet {ws.fleet}: there is no release {release_id}; `paxcast status` names them")
+    _write(ws, [e for e in release.entries if e.run_key == release.run_key])
+    before = releases.current(ws)
+    if before is not None and before.release_id == release.release_id:
+        return True
+    registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
+    version = _register(ws, registry, release)
+    if not releases.may_replace(before, release):
+        log.info("release %s is of an earlier date than the one in force: kept, not published", release_id)
+        return False
+    for entry in release.entries:
+        if entry.run_key == release.run_key:
+            _move(registry, entry.model, entry.version)
+    _move(registry, f"{ws.fleet}.release", version)
+    releases.make_current(ws, release)
+    log.info("release %s is in force", release_id)
+    return True
+
+
+def forecasts(ws: Workspace, release: Release, airports: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The forecasts of a release: airport, as_of, ds, yhat, lo80, hi80, lo95, hi95, confidence, sorted.
+
+    Raises ConfigurationError for airports that the release does not hold.
+    """
+    entries = release.by_airport()
+    unknown = sorted(set(airports) - set(entries))
+    if unknown:
+        raise ConfigurationError(
+            f"airports: {', '.join(unknown)}: not in release {release.release_id}; `paxcast status` says why"
+        )
+    wanted = pd.DataFrame(
+        [
+            (e.airport, e.run_key, e.checksum, e.model, e.version)
+            for e in release.entries
+            if not airports or e.airport in airports
+        ],
+        columns=["airport", "run_key", "checksum", "model", "version"],
+    )
+    keys = sorted(wanted["run_key"].unique())
+    rows = ws.tables.read("forecasts", [(FLEET, "=", ws.fleet), ("run_key", "in", keys)])
+    found = rows.merge(wanted, on=["airport", "run_key", "checksum"])
+    return found.sort_values(["airport", "ds"], ignore_index=True)
+
+
+def _write(ws: Workspace, entries: list[Entry]) -> None:
+    """Add the forecasts of these entries to the table, each once."""
+    key = ["run_key", "airport", "checksum"]
+    run_keys = sorted({e.run_key for e in entries})
+    there = ws.tables.read("forecasts", [(FLEET, "=", ws.fleet), ("run_key", "in", run_keys)], key)
+    known = set(there.itertuples(index=False, name=None))
+    frames = [_rows(ws, e) for e in entries if (e.run_key, e.airport, e.checksum) not in known]
+    if frames:
+        ws.tables.append("forecasts", pd.concat(frames, ignore_index=True))
+
+
+def _rows(ws: Workspace, entry: Entry) -> pd.DataFrame:
+    result = ledger.load(ws.objects, entry.run_key, entry.airport, entry.checksum)
+    if result is None:
+        raise KeyError(f"{entry.airport}: released from {entry.run_key}, but its outcome is gone from the ledger")
+    frame = pd.DataFrame(result.forecast)
+    return frame.assign(
+        fleet=ws.fleet,
+        bucket=bucket(entry.airport),
+        run_key=entry.run_key,
+        airport=entry.airport,
+        as_of=entry.as_of,
+        checksum=entry.checksum,
+        ds=pd.to_datetime(frame["ds"]),
+        confidence=result.confidence,
+    )
+
+
+def _register(ws: Workspace, registry: Registry, release: Release) -> int:
+    parent = registry.parent_run(release.run_key, {"fleet": ws.fleet, "as_of": release.as_of})
+    rows = forecasts(ws, release)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "forecasts.parquet"
+        rows[["airport", "model", "version", "as_of", "ds", *STEP, "confidence"]].to_parquet(path, index=False)
+        tags = {"run_key": release.run_key, "release": release.release_id, "as_of": release.as_of, "fleet": ws.fleet}
+        return registry.register_release(f"{ws.fleet}.release", path, parent, release.release_id, tags)
+
+
+def _move(registry: Registry, model: str, version: int) -> None:
+    """Make a version the champion; what was the champion becomes `previous`."""
+    before = registry.alias(model, CHAMPION)
+    if before == version:
+        return
+    if before is not None:
+        registry.set_alias(model, PREVIOUS, before)
+    registry.set_alias(model, CHAMPION, version)

@@ -1,0 +1,39 @@
+"""Reading histories: what was known at `as_of`, checked on every read."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from paxcast.core import calendar
+from paxcast.core.columns import AIRPORT, BUCKET, FLEET, KNOWN_AT, OBSERVATION
+from paxcast.core.errors import ConfigurationError
+from paxcast.core.history import check_known, known
+from paxcast.core.identity import bucket
+from paxcast.jobs.workspace import Workspace
+
+
+def known_rows(
+    ws: Workspace, as_of: pd.Timestamp, version: int, airports: Collection[str] | None = None
+) -> pd.DataFrame:
+    """The rows in force at `as_of` in one version of the store; all airports, or some. Nothing later is ever read."""
+    filters = [(FLEET, "=", ws.fleet), (KNOWN_AT, "<=", as_of.to_pydatetime())]
+    if airports is not None:
+        filters += [(BUCKET, "in", sorted({bucket(a) for a in airports})), (AIRPORT, "in", sorted(airports))]
+    rows = known(ws.tables.read("observations", filters, OBSERVATION, version), as_of)
+    check_known(rows, as_of)
+    return rows
+
+
+def frequency(ws: Workspace) -> str:
+    """The fleet's frequency: as stated, else as inferred when it was ingested."""
+    if ws.settings.source.frequency:
+        return ws.settings.source.frequency
+    receipts = ws.tables.read("receipts", [(FLEET, "=", ws.fleet)], ["receipt", "frequency"])
+    if receipts.empty:
+        raise ConfigurationError(f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first")
+    return str(receipts.sort_values("receipt")["frequency"].iloc[-1])
+
+
+def horizon(ws: Workspace, code: str) -> int:
+    """Periods to forecast: as configured, else the frequency's default."""
+    return ws.settings.horizon or calendar.frequency(code).horizon

