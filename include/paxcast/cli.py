@@ -104,10 +104,9 @@ def retrain(
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """One line an airport: is it forecast, by what, how well, and if not, why."""
-    from paxcast.jobs.status import records
     from paxcast.jobs.status import status as job
 
-    rows = records(job(_open(context)))
+    rows = job(_open(context))
     if as_json:
         return _print_json(rows)
     return print_status(rows)
@@ -152,8 +151,11 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
 def print_status(rows: list[dict[str, Any]]) -> None:
     """The table of airports on the terminal."""
-    columns = ["airport", "status", "method", "mase", "mase_naive", "version", "reason"]
+    columns = ["airport", "method", "mase", "mase_naive", "status", "as_of", "version"]
     _print_table(columns, [[_cell(row[c]) for c in columns] for row in rows])
+    for row in rows:
+        if row["status"] != "ok":
+            out.print(f"{row['airport']} is {row['status']}: {row['reason']}", highlight=False, markup=False)
 
 
 def _print_retrained(result: dict[str, Any]) -> None:

@@ -239,7 +239,10 @@ def _stem(path: Path) -> str:
 def _explained(path: Path, err: ValidationError) -> str:
     lines = []
     for problem in err.errors():
-        where = ".".join(str(part) for part in problem["loc"] if part not in ("file", "nycflights13"))
+        keys = [str(part) for part in problem["loc"]]
+        if keys[:1] == ["source"]:
+            del keys[1:2]  # the kind, which pydantic puts there and nobody writes
+        where = ".".join(keys)
         if problem["type"] == "extra_forbidden":
             lines.append(f"{path}: {where}: unknown setting{_nearest(str(problem['loc'][-1]))}")
         else:
@@ -248,7 +251,6 @@ def _explained(path: Path, err: ValidationError) -> str:
 
 
 def _nearest(name: str) -> str:
-    sections = (Settings, FileSettings, HistorySettings, SearchSettings, FoldSettings, PromotionSettings, SparkSettings)
-    known = {field for section in sections for field in section.model_fields}
+    known = {field for section in Section.__subclasses__() for field in section.model_fields} - {name}
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else "; remove it, or see docs/configuration.md"

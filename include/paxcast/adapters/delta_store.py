@@ -108,6 +108,8 @@ class DeltaStore:
         schema = TABLES[table]
         data = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
         exists = self._open(table) is not None
+        if "://" not in self.root:
+            Path(self._uri(table)).mkdir(parents=True, exist_ok=True)
         for _ in range(COMMIT_TRIES):
             try:
                 if predicate is not None and exists:
@@ -120,10 +122,7 @@ class DeltaStore:
         raise InfrastructureError(f"{self._uri(table)}: {COMMIT_TRIES} commits in a row met another writer: {conflict}")
 
     def _uri(self, table: str) -> str:
-        uri = f"{self.root}/tables/{table}"
-        if "://" not in uri:
-            Path(uri).mkdir(parents=True, exist_ok=True)
-        return uri
+        return f"{self.root}/tables/{table}"
 
 
 def _frame(arrow: pa.Table) -> pd.DataFrame:

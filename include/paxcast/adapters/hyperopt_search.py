@@ -19,7 +19,7 @@ ALGORITHMS = {"tpe": tpe.suggest, "random": rand.suggest}
 
 
 def search(problem: SearchProblem, algorithm: str = "tpe") -> list[Trial]:
-    """Every trial, in order. A candidate that cannot be fitted with some parameters is a failed trial, not an error.
+    """Every trial, in order, `max_evals` in all. A candidate that cannot be fitted is a failed trial, not an error.
 
     `problem.first` is tried before anything the algorithm suggests. `fmin(points_to_evaluate=...)` is silently ignored
     when trials are passed (0.3.0), so the points are put in as trials.
@@ -27,10 +27,12 @@ def search(problem: SearchProblem, algorithm: str = "tpe") -> list[Trial]:
     logging.getLogger("hyperopt").setLevel(logging.WARNING)
     if not problem.space:
         return [_tried(0, {}, problem.loss)]
+    first = problem.first[: problem.max_evals]
+    if len(first) == problem.max_evals:  # fmin with nothing left to suggest would not try them
+        return [_tried(number, parameters, problem.loss) for number, parameters in enumerate(first)]
     space = {parameter.name: _expression(parameter) for parameter in problem.space}
-    trials = (
-        generate_trials_to_calculate([_point(problem.space, p) for p in problem.first]) if problem.first else Trials()
-    )
+    trials = generate_trials_to_calculate([_point(problem.space, p) for p in first]) if first else Trials()
+    trials.refresh()  # else the points are not counted in max_evals, and their ids are given away a second time
     done: list[Trial] = []
     with suppress(AllTrialsFailed):  # each is on record with its reason; the airport goes on with other candidates
         fmin(

@@ -4,6 +4,7 @@ The driver holds one batch's histories and ships each airport as one packed row,
 observations, no connector between Spark and the store. Heavy imports are inside functions: Airflow parses this file.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     from pyspark.sql import SparkSession
+
+# PySpark takes the workers' Python from here and from no setting: without it they run the system's python3. Airflow's
+# operator opens the session before the task's own code runs, so it is set when this file is imported.
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "STAN_NUM_THREADS")
 RESULT_SCHEMA = "airport string, status string, reason string, seconds double"
@@ -45,7 +50,6 @@ Worker = Callable[[PackedHistory], WorkerResult]
 def session_conf(master: str | None, extra: dict[str, str]) -> dict[str, str]:
     """The Spark settings of a tuning session. Without a master (a connection brings it) none is set."""
     conf = {
-        "spark.pyspark.python": sys.executable,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.adaptive.coalescePartitions.enabled": "false",  # else small partitions merge into one task
         "spark.sql.execution.arrow.pyspark.enabled": "true",

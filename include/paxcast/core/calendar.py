@@ -4,6 +4,7 @@ Frequencies are pandas' names: `D` (days), `W` (weeks, which keep the weekday th
 A period is named by its start, a naive local date. An instant is a pandas Timestamp in UTC.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,9 @@ FREQUENCIES = {
     "W": Frequency("W", season=52, year=52, horizon=13, min_periods=52, shortest_train=78, max_gap=8, max_stale=4),
     "MS": Frequency("MS", season=12, year=12, horizon=12, min_periods=12, shortest_train=24, max_gap=6, max_stale=3),
 }
+
+
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}")
 
 
 def frequency(code: str) -> Frequency:
@@ -99,19 +103,21 @@ def infer_frequency(airport: "pd.Series[str]", ds: "pd.Series[pd.Timestamp]") ->
 
 
 def parse_as_of(text: str) -> pd.Timestamp:
-    """The instant (UTC) up to which data counts as known. A bare date means the end of that day.
+    """The instant (UTC, whole seconds) up to which data counts as known. A bare date means the end of that day.
 
-    Raises ConfigurationError when the text is no date.
+    Raises ConfigurationError when the text does not begin with a whole ISO date: pandas alone would take 01/02/2018 for
+    a day in January, 2018-12 for its first day, and `today` for the clock.
     """
+    written = text.strip()
     try:
-        stamp = pd.Timestamp(text)
-    except ValueError as err:
+        if not DATE.match(written):
+            raise ValueError(written)
+        stamp = pd.Timestamp(written).as_unit("ns").floor("s")
+        if DATE.fullmatch(written):
+            stamp += pd.Timedelta(days=1)
+        return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+    except (ValueError, OverflowError) as err:
         raise ConfigurationError(f"as_of: '{text}' is not a date; write it as 2018-12-31") from err
-    if pd.isna(stamp):
-        raise ConfigurationError(f"as_of: '{text}' is not a date; write it as 2018-12-31")
-    if len(text.strip()) <= 10:
-        stamp = stamp.normalize() + pd.Timedelta(days=1)
-    return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
 
 
 def as_of_text(as_of: pd.Timestamp) -> str:

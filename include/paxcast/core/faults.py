@@ -16,6 +16,7 @@ import numpy as np
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 Grid = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
+FlagGrid = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 TOLERANCE = float(np.log10(1.1))  # the factor lies within 10 % of a power of ten
@@ -27,6 +28,7 @@ MAX_GROWTH = 0.5  # threefold in one season: more is a collapse or a recovery, w
 MAX_PAIRS = 5  # edges that a stretch may span: keeps a series of nothing but jumps affordable
 RESOLUTION = 20.0  # passengers: below, rounding alone moves a value by over 2.5 %
 REGULAR = 100.0  # passengers: below, a single new route may take traffic up a hundredfold
+TOTAL = (0.98, 1.4)  # a year's total, by the sum of its other eleven months: the month itself has up to 2/7 of a year
 SMALL = 10_000.0  # passengers: a yearly value below may well be one charter or one festival
 
 
@@ -79,7 +81,7 @@ def unit_fault(numbers: Integers, values: Floats, season: int) -> UnitFault | No
     if not np.isfinite(level).any() or np.nanmax(level) - np.nanmin(level) < EDGE:
         return None
     steps = _steps(level, season)
-    for start, stop in _stretches(steps):
+    for start, stop in _stretches(level, steps, season):
         power = _power(level, zero, steps, start, stop, season)
         if power:
             last = start + int(np.flatnonzero(np.isfinite(level[start:stop]))[-1])
@@ -119,7 +121,7 @@ def _usual_steps(level: Floats, season: int) -> Floats:
     return np.nan_to_num(usual).ravel()[: len(steps)]
 
 
-def _stretches(steps: Floats) -> list[tuple[int, int]]:
+def _stretches(level: Floats, steps: Floats, season: int) -> list[tuple[int, int]]:
     """Candidates [start, stop), the shortest first: from an edge to the one that undoes it, else to the nearer end.
 
     None is over half of the data: what most of a series says is its unit.
@@ -127,10 +129,16 @@ def _stretches(steps: Floats) -> list[tuple[int, int]]:
     edges, periods = [int(edge) for edge in np.flatnonzero(np.abs(steps) >= EDGE)], len(steps)
     near = [(start, stop) for i, start in enumerate(edges) for stop in edges[i + 1 : i + 1 + MAX_PAIRS]]
     pairs = [(start, stop) for start, stop in near if abs(steps[start] + steps[stop]) <= UNDONE]
-    lone = set(edges).difference(*pairs)
-    ends = [(0, edge) if edge <= periods - edge else (edge, periods) for edge in lone]
-    fitting = [(start, stop) for start, stop in pairs + ends if MIN_STRETCH <= stop - start <= periods // 2]
+    ends = [(0, edge) if edge <= periods - edge else (edge, periods) for edge in edges]
+    lasting = [(start, stop) for start, stop in ends if _is_lasting(level, start, stop, season)]
+    fitting = [(start, stop) for start, stop in pairs + lasting if MIN_STRETCH <= stop - start <= periods // 2]
     return sorted(fitting, key=lambda stretch: (stretch[1] - stretch[0], stretch))
+
+
+def _is_lasting(level: Floats, start: int, stop: int, season: int) -> bool:
+    """Whether the other side of an edge keeps its level for seasons: beside a short event anything looks raised."""
+    around = np.concatenate([_seen(level[:start])[-4 * season :], _seen(level[stop:])[: 4 * season]])
+    return abs(float(np.median(around)) - float(np.median(_seen(level[start:stop])))) >= 1.0
 
 
 def _power(level: Floats, zero: Flags, steps: Floats, start: int, stop: int, season: int) -> int:
@@ -154,7 +162,7 @@ def _is_raised(view: _View, power: int, step: float) -> bool:
     """Whether the level, against the seasons or by the step at the edges, and the shape of most periods fit."""
     off = min(abs(view.middle - power), abs(step - power))
     bend = float(np.quantile(np.abs(view.inside - view.middle), 0.75))
-    return off <= min(TOLERANCE + 2 * view.stray, 0.35) and bend <= min(2 * TOLERANCE + 4 * view.stray, 0.6)
+    return off <= min(TOLERANCE + 1.5 * view.stray, 0.25) and bend <= min(2 * TOLERANCE + 4 * view.stray, 0.6)
 
 
 def _is_lowered(view: _View, power: int) -> bool:
@@ -214,10 +222,8 @@ def _growth(clean: Floats, start: int, stop: int) -> tuple[float, float]:
 
 def _against_neighbours(level: Floats, start: int, stop: int) -> list[_View]:
     """[start, stop) against the level on either side, for histories of under two seasons."""
-    sides = [
-        side for side in (_seen(level[:start])[-NEARBY:], _seen(level[stop:])[:NEARBY]) if len(side) >= MIN_STRETCH
-    ]
-    within = _seen(level[start:stop])
+    before, after, within = _seen(level[:start])[-NEARBY:], _seen(level[stop:])[:NEARBY], _seen(level[start:stop])
+    sides = [side for side in (before, after) if len(side) >= MIN_STRETCH]
     if not sides or len(within) < MIN_STRETCH:
         return []
     usual = np.mean([np.median(side) for side in sides])
@@ -246,7 +252,7 @@ def annual_total(numbers: Integers, values: Floats) -> AnnualTotal | None:
     """Years whose total stands where a month's traffic should, or None. Monthly data only. [N] months, [N] passengers.
 
     Either the total is the year's only row, or it replaces one month of two or more years, the same month, and is
-    1.0 to 1.35 times the sum of the other eleven. Periods absent from `numbers` count as not given, never as zero.
+    1.0 to 1.4 times the sum of the other eleven. Periods absent from `numbers` count as not given, never as zero.
     Daily and weekly data have no such form: a year's total among them is one spike, which `implausible` is for.
     """
     if not len(numbers):
@@ -298,20 +304,20 @@ def _is_total(value: float, months: Floats, *, within: float, above: float) -> b
 
 def _among_months(table: Grid, years: Integers) -> AnnualTotal | None:
     """Totals that replace one month of otherwise full years. `table` is [Y, 12], NaN where there is no row."""
-    full = np.flatnonzero(np.isfinite(table).sum(axis=1) >= 9)
+    full = np.isfinite(table).sum(axis=1) >= 9
+    outweighs = _outweighs(np.nan_to_num(table[full]))
     for month in range(12):
-        hits = np.array([row for row in full if _outweighs(table[row], month)], dtype=np.int64)
-        if len(hits) < 2:
-            continue
-        spanned = np.count_nonzero((full >= hits[0]) & (full <= hits[-1]))
-        if 2 * len(hits) > spanned:  # one year in many may come out so by itself, as a festival's month does
-            return AnnualTotal(month=month + 1, years=tuple(int(y) for y in years[hits]), alone=False)
+        hits = np.flatnonzero(outweighs[:, month])
+        # One year in many may come out so by itself, as a festival's month does.
+        if len(hits) >= 2 and 2 * len(hits) > hits[-1] - hits[0] + 1:
+            return AnnualTotal(month=month + 1, years=tuple(int(y) for y in years[full][hits]), alone=False)
     return None
 
 
-def _outweighs(year: Floats, month: int) -> bool:
-    """Whether a month is about the sum of the year's others, none of which comes near it."""
-    others = np.delete(year, month)
-    total = float(np.nansum(others))
-    value = float(year[month])
-    return bool(0.98 * total <= value <= 1.37 * total and value >= 3.0 * np.nanmax(others) and total > 0)
+def _outweighs(table: Grid) -> FlagGrid:
+    """Which months are about the sum of their year's others, none of which comes near them. [Y, 12]"""
+    others = table.sum(axis=1, keepdims=True) - table
+    second = np.sort(table, axis=1)[:, -2:-1]
+    total = (table >= TOTAL[0] * others) & (table <= TOTAL[1] * others)
+    flags: FlagGrid = total & (table >= 3.0 * second) & (others > 0)
+    return flags

@@ -23,6 +23,7 @@ PROPHET_PARAMETERS = {
     "n_changepoints": None,
 }
 INTEGERS = ("n_changepoints",)
+SHARES = ("changepoint_range",)  # within 0 and 1; every other number is at least 0
 
 Value = str | float | int | bool
 Parameters = dict[str, Value]
@@ -70,7 +71,7 @@ def _parse(name: str, entry: Mapping[str, list[Value]]) -> Parameter:
     if expression == "choice":
         _check_choice(where, name, tuple(arguments))
     else:
-        _check_range(where, expression, tuple(arguments))
+        _check_range(where, name, expression, tuple(arguments))
     return Parameter(name, expression, tuple(arguments))
 
 
@@ -81,18 +82,22 @@ def _check_choice(where: str, name: str, values: tuple[Value, ...]) -> None:
         raise ConfigurationError(f"{where}: {wrong[0]!r} is not one of {', '.join(allowed or ())}")
     if len(set(values)) != len(values):
         raise ConfigurationError(f"{where}: choice names a value twice; name each once")
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    if numeric and len(values) > MAX_NUMERIC_CHOICES:
+    if allowed is not None:
+        return
+    numbers = _numbers(where, "choice", values)
+    _check_limits(where, name, numbers)
+    if len(numbers) > MAX_NUMERIC_CHOICES:
         raise ConfigurationError(
             f"{where}: choice over {len(values)} numbers forgets that they are ordered, and TPE then learns slowly; "
-            f"use quniform: [{min(values)}, {max(values)}, STEP] or uniform"
+            f"use quniform: [{min(numbers):g}, {max(numbers):g}, STEP] or uniform"
         )
 
 
-def _check_range(where: str, expression: str, values: tuple[Value, ...]) -> None:
-    if any(isinstance(v, str | bool) or not math.isfinite(v) for v in values):
-        raise ConfigurationError(f"{where}: {expression} takes finite numbers, not {list(values)}")
-    numbers = [float(v) for v in values]
+def _check_range(where: str, name: str, expression: str, values: tuple[Value, ...]) -> None:
+    words = PROPHET_PARAMETERS[name]
+    if words:
+        raise ConfigurationError(f"{where}: {name} is a word, not a number; write choice: [{', '.join(words)}]")
+    numbers = _numbers(where, expression, values)
     if len(numbers) != BOUNDS[expression]:
         shape = "[low, high, step]" if BOUNDS[expression] == 3 else "[low, high]"
         raise ConfigurationError(f"{where}: {expression} takes {shape}, and {len(numbers)} numbers were given")
@@ -103,6 +108,21 @@ def _check_range(where: str, expression: str, values: tuple[Value, ...]) -> None
         raise ConfigurationError(f"{where}: {expression} starts at {low:g}; a logarithmic range starts above 0")
     if BOUNDS[expression] == 3 and not 0 < numbers[2] <= high - low:
         raise ConfigurationError(f"{where}: a step of {numbers[2]:g} does not fit between {low:g} and {high:g}")
+    _check_limits(where, name, [low, high])
+
+
+def _numbers(where: str, expression: str, values: tuple[Value, ...]) -> list[float]:
+    if any(isinstance(v, str | bool) or not math.isfinite(v) for v in values):
+        raise ConfigurationError(f"{where}: {expression} takes finite numbers, not {list(values)}")
+    return [float(v) for v in values]
+
+
+def _check_limits(where: str, name: str, numbers: list[float]) -> None:
+    """What Prophet itself refuses, told once and not by every trial of every airport."""
+    limits = "between 0 and 1" if name in SHARES else "at least 0"
+    wrong = [n for n in numbers if n < 0 or (name in SHARES and n > 1)]
+    if wrong:
+        raise ConfigurationError(f"{where}: {name} is {limits}, and {wrong[0]:g} is not")
 
 
 def _listed(names: Mapping[str, object]) -> str:

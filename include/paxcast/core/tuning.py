@@ -112,7 +112,7 @@ class _Evaluation:
 
     def try_scored(self, specification: Specification) -> choice.Scored | None:
         """The score of a specification, or None if it can no longer be fitted or competes no more."""
-        if specification.candidate not in self.candidates:
+        if specification.candidate not in (choice.NAIVE.candidate, *self.task.candidates):
             return None
         try:
             return self.scored(specification)

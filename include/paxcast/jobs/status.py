@@ -10,11 +10,9 @@ from paxcast.core.columns import AIRPORT, FLEET
 from paxcast.jobs import releases
 from paxcast.jobs.workspace import Workspace
 
-COLUMNS = ["airport", "status", "method", "mase", "mase_naive", "as_of", "version", "reason"]
 
-
-def status(ws: Workspace) -> pd.DataFrame:
-    """Columns airport, status (ok, quarantined, failed, never), method, mase, mase_naive, as_of, version, reason.
+def status(ws: Workspace) -> list[dict[str, Any]]:
+    """One dict an airport: airport, status (ok, quarantined, failed, never), method, mase, mase_naive, as_of, ...
 
     Status and reason are of the newest run that judged the airport; method, errors (in the test window), as_of and
     version are of the model in force, if there is one.
@@ -24,7 +22,7 @@ def status(ws: Workspace) -> pd.DataFrame:
     newest = outcomes.drop_duplicates(AIRPORT).set_index(AIRPORT)
     entries = _in_force(ws, outcomes)
     airports = sorted(set(seen) | set(newest.index))
-    return pd.DataFrame([_row(a, newest, entries) for a in airports], columns=COLUMNS)
+    return [_row(a, newest, entries) for a in airports]
 
 
 def _ordered(ws: Workspace) -> pd.DataFrame:

@@ -219,13 +219,16 @@ def _progress(objects: ObjectStore, run_key: str, batch: int, still_open: Sequen
     stop = Event()
 
     def watch() -> None:
-        started, told = time.monotonic(), 0
+        told, first = 0, None
         while not stop.wait(PROGRESS_SECONDS):
             done = len(ledger.finished(objects, run_key) & wanted)
-            if done - told >= max(1, len(wanted) // 20):
-                left = (time.monotonic() - started) / done * (len(wanted) - done)
-                log.info("batch %02d: %d of %d airports done, about %.0f s left", batch, done, len(wanted), left)
-                told = done
+            if done - told < max(1, len(wanted) // 20):
+                continue
+            now = time.monotonic()
+            first = first or (done, now)  # the rate is measured from here on: workers take a while to start
+            left = (now - first[1]) / (done - first[0]) * (len(wanted) - done) if done > first[0] else None
+            log.info("batch %02d: %d of %d airports done%s", batch, done, len(wanted), _about(left))
+            told = done
 
     thread = Thread(target=watch, daemon=True)
     thread.start()
@@ -234,3 +237,7 @@ def _progress(objects: ObjectStore, run_key: str, batch: int, still_open: Sequen
     finally:
         stop.set()
         thread.join()
+
+
+def _about(seconds: float | None) -> str:
+    return "" if seconds is None else f", about {seconds:.0f} s left"

@@ -48,13 +48,11 @@ def run() -> int:
 
 
 def _finish(seconds: float) -> int:
-    from paxcast.cli import print_status
     from paxcast.jobs import releases
-    from paxcast.jobs.status import records, status
     from paxcast.jobs.workspace import open_workspace
 
     ws = open_workspace(load(DEMO))
-    print_status(records(status(ws)))
+    subprocess.run([str(Path(sys.executable).parent / "paxcast"), "status"], check=True)
     release = releases.current(ws)
     page = f"{ws.objects.root}/objects/reports/{release.run_key}/index.html" if release else "-"
     _say(

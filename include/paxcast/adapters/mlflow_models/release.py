@@ -14,7 +14,7 @@ class ReleaseModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined
     def load_context(self, context):  # type: ignore[no-untyped-def]
         self.forecasts = pd.read_parquet(context.artifacts["forecasts"])
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context, model_input: pd.DataFrame, params=None):  # type: ignore[no-untyped-def]
         asked = pd.DataFrame({"airport": model_input["airport"], "ds": pd.to_datetime(model_input["ds"])})
         unknown = sorted(set(asked["airport"]) - set(self.forecasts["airport"]))
         if unknown:

@@ -10,7 +10,7 @@ import pandas as pd
 class SeasonalNaiveModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
     """Input: column `ds`, period starts after `last_ds`. Output: `ds`, `yhat`."""
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context, model_input: pd.DataFrame, params=None):  # type: ignore[no-untyped-def]
         config = context.model_config
         ds = pd.to_datetime(model_input["ds"])
         steps = _steps(ds, pd.Timestamp(config["last_ds"]), config["frequency"])  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ from paxcast.core.source import Delivery
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
 SEPARATORS = (",", ";", "\t")
+HEADER_CHARACTERS = 65_536  # enough for any header; csv refuses longer fields anyway
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,11 @@ class FileSource:
     def _sniffed(self, text: str) -> str:
         """The separator that finds most mapped columns in the header; then the one that finds most columns."""
         wanted = set(self._mapping().values())
-        line = text.lstrip("\r\n").split("\n", 1)[0]
+        start = text[:HEADER_CHARACTERS]
 
         def found(separator: str) -> tuple[int, int]:
-            names = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
+            records = csv.reader(io.StringIO(start, newline=""), delimiter=separator)
+            names = [name.strip() for name in next(filter(None, records), [])]
             return len(wanted & set(names)), len(names)
 
         return max(SEPARATORS, key=found)

@@ -6,6 +6,7 @@ The evaluator of the trials is whatever calls `Prophet.fit` below; a faster engi
 import json
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +47,10 @@ class ProphetCandidate:
     searched = True
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedProphet:
-        model = _model(series, parameters)
         frame = pd.DataFrame({DS: series.ds, Y: series.y})
+        model: Any = None
         try:
+            model = _model(series, parameters)
             model.fit(frame, seed=seed % (2**31 - 1) + 1, timeout=max(1, int(seconds)))
         except (RuntimeError, ValueError, np.linalg.LinAlgError, TimeoutError) as err:
             raise FitFailed(f"{series.airport}: Prophet on {len(series.y)} periods: {err}") from err

@@ -1,0 +1,142 @@
+"""Builders that several tests of the core share: series, observations, a small search and tiny candidates.
+
+All are stateless functions or values, made once a session so that hypothesis may use them too.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+from paxcast.core.candidates import Candidate, FitFailed
+from paxcast.core.candidates.seasonal_naive import SeasonalNaive
+from paxcast.core.series import Series
+from paxcast.core.space import Parameter, Parameters
+from paxcast.core.tuning import Search, SearchProblem, Trial, TuningTask
+
+STEPS = {"D": "D", "W": "7D", "MS": "MS"}
+FACTOR = Parameter("factor", "uniform", (0.0, 2.0))
+
+
+def _series(
+    values: Sequence[float] | npt.NDArray[np.float64], frequency: str = "MS", start: str = "2010-01-01"
+) -> Series:
+    ds = pd.date_range(start, periods=len(values), freq=STEPS[frequency])
+    return Series("ATL", frequency, ds.to_numpy().astype("datetime64[ns]"), np.asarray(values, dtype=np.float64))
+
+
+def _growing(periods: int, *, growth: float = 1.2, noise: float = 0.0, season: int = 12, seed: int = 1) -> Any:
+    """A season that is repeated `growth` times as high each time: a factor of `growth` forecasts it exactly."""
+    shape = 100 + 20 * np.sin(2 * np.pi * np.arange(periods) / season)
+    level = growth ** (np.arange(periods) // season)
+    return shape * level * (1 + noise * np.random.default_rng(seed).normal(size=periods))
+
+
+def _observations(*rows: tuple[str, str, float, str, str]) -> pd.DataFrame:
+    """Rows airport, ds, y, known_at (an instant, UTC), receipt, as the store holds them."""
+    frame = pd.DataFrame(list(rows), columns=["airport", "ds", "y", "known_at", "receipt"])
+    return frame.astype(
+        {"airport": str, "ds": "datetime64[ns]", "y": float, "known_at": "datetime64[ns, UTC]", "receipt": str}
+    )
+
+
+def _grid(*points: Parameters) -> Search:
+    """A search over given points, after the points that are to be tried first."""
+
+    def search(problem: SearchProblem) -> list[Trial]:
+        asked = [*problem.first, *points][: problem.max_evals]
+        return [_tried(number, point, problem.loss) for number, point in enumerate(asked)]
+
+    return search
+
+
+def _tried(number: int, point: Parameters, loss: Callable[[Parameters], float]) -> Trial:
+    try:
+        return Trial(number, point, loss(point))
+    except FitFailed as err:
+        return Trial(number, point, None, str(err))
+
+
+@dataclass(frozen=True)
+class _FittedScaled:
+    series: Series
+    factor: float
+    season: int
+
+    def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
+        return np.array([self.factor * self.series.y[-self.season :][i % self.season] for i in range(horizon)])
+
+    def to_json(self) -> str:
+        return json.dumps({"factor": self.factor, "y": self.series.y.tolist()})
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The last season times `factor`. Its parameter is searched; a factor above 2 cannot be fitted."""
+
+    name: str = "scaled"
+    searched: bool = True
+    season: int = 12
+
+    def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> _FittedScaled:
+        factor = float(parameters.get("factor", 1.0))
+        if factor > 2:
+            raise FitFailed(f"{series.airport}: a factor of {factor:g} is too much")
+        return _FittedScaled(series, factor, self.season)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Never fits."""
+
+    name: str = "broken"
+    searched: bool = True
+
+    def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> _FittedScaled:
+        raise FitFailed(f"{series.airport}: broken by design")
+
+
+def _candidates(*more: Candidate) -> dict[str, Candidate]:
+    return {c.name: c for c in (SeasonalNaive(), *more)}
+
+
+def _task(**changes: Any) -> TuningTask:
+    usual = {
+        "horizon": 6,
+        "candidates": ("seasonal_naive", "scaled"),
+        "space": (FACTOR,),
+        "max_evals": 10,
+        "seconds": 60.0,
+        "recent_folds": 2,
+        "earlier_year_folds": 1,
+        "margin": 0.02,
+        "seed": 7,
+    }
+    return TuningTask(**(usual | changes))
+
+
+@pytest.fixture(scope="session")
+def make_series() -> Callable[..., Series]:
+    return _series
+
+
+@pytest.fixture(scope="session")
+def growing() -> Callable[..., npt.NDArray[np.float64]]:
+    return _growing
+
+
+@pytest.fixture(scope="session")
+def observations() -> Callable[..., pd.DataFrame]:
+    return _observations
+
+
+@pytest.fixture(scope="session")
+def tuner() -> SimpleNamespace:
+    """What a tuning needs, made small: `task(...)`, `candidates(...)`, `grid(...)`, and `Scaled` and `Broken`."""
+    return SimpleNamespace(task=_task, candidates=_candidates, grid=_grid, Scaled=Scaled, Broken=Broken)
