@@ -1,6 +1,9 @@
-"""Has no DAG: a fleet file that cannot be read shows here as an import error, and the other fleets' DAGs stay."""
+"""Has no DAG: Airflow shows a fleet file that cannot be read as an import error here, and the other fleets' DAGs stay.
+
+Airflow's safe mode skips a file in which it does not find the words "airflow" and "dag".
+"""
 
 from paxcast.orchestration import fleets
 
-if errors := fleets.broken():
-    raise errors[0]
+if error := fleets.broken():
+    raise error

@@ -1,6 +1,7 @@
 """Fixtures of the tests that need the whole environment. tests/core has its own and imports nothing from here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,41 +33,55 @@ def traffic(periods: int, frequency: str, level: float, seed: int, last: str) ->
 
 def fleet_table(codes: list[str], periods: int, frequency: str, last: str) -> pd.DataFrame:
     """Several made-up airports in one long table: airport, date, passengers."""
-    made = [
-        traffic(periods, frequency, 1000 * (i + 2), seed=i, last=last).assign(airport=c) for i, c in enumerate(codes)
-    ]
+    made = [traffic(periods, frequency, 1000 * (i + 2), i, last).assign(airport=c) for i, c in enumerate(codes)]
     return pd.concat(made, ignore_index=True)[["airport", "date", "passengers"]]
 
 
 MakeFleet = Callable[..., Path]
 
 
+def write_fleet(folder: Path, table: pd.DataFrame, name: str = "small", **settings: Any) -> Path:
+    """A fleet's CSV and YAML in a folder; few evaluations, two Spark tasks. The path of the YAML."""
+    table.to_csv(folder / f"{name}.csv", index=False)
+    content = {
+        "source": {"kind": "file", "path": f"{name}.csv", **settings.pop("source", {})},
+        "search": {"max_evals": 3, "space": {"changepoint_prior_scale": {"loguniform": [0.001, 0.5]}}},
+        "batches": 2,
+        "spark": {"master": "local[2,4]"},
+        **settings,
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def make_fleet(tmp_path: Path, isolated_home: Path) -> MakeFleet:
-    """Writes a fleet's CSV and YAML and gives the YAML's path. Few evaluations, two Spark tasks."""
+    """Writes a fleet's files for one test, which keeps everything in a home of its own."""
+    return partial(write_fleet, tmp_path)
 
-    def make(table: pd.DataFrame, name: str = "small", **settings: Any) -> Path:
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-        source = {"kind": "file", "path": f"{name}.csv", **settings.pop("source", {})}
-        content = {
-            "source": source,
-            "search": {"max_evals": 3, "space": {"changepoint_prior_scale": {"loguniform": [0.001, 0.5]}}},
-            "batches": 2,
-            "spark": {"master": "local[2,4]"},
-            **settings,
-        }
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(content), encoding="utf-8")
-        return path
+
+@pytest.fixture(scope="session")
+def new_fleet(tmp_path_factory: pytest.TempPathFactory) -> MakeFleet:
+    """Writes a fleet in a folder of its own, store and MLflow in it too: for runs that several tests look at."""
+
+    def make(table: pd.DataFrame, **settings: Any) -> Path:
+        folder = tmp_path_factory.mktemp("fleet")
+        places = {"store": str(folder / "store"), "mlflow": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"}}
+        return write_fleet(folder, table, **places, **settings)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def spark_session() -> Iterator[Any]:
-    """One real Spark for the whole test run: two tasks at a time, lost tasks retried."""
+def made_up() -> Callable[..., pd.DataFrame]:
+    """Builds the long table of a made-up fleet: `made_up(codes, periods, frequency, last)`."""
+    return fleet_table
+
+
+@pytest.fixture
+def spark_session() -> Any:
+    """A real Spark: two tasks at a time, lost tasks retried. The same one for the whole test run, unless stopped."""
     from paxcast.adapters.spark import open_session, session_conf
 
-    session = open_session(session_conf("local[2,4]", {}))
-    yield session
-    session.stop()
+    return open_session(session_conf("local[2,4]", {}))

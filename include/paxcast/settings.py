@@ -212,6 +212,10 @@ def load(path: Path | None = None) -> Settings:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise ConfigurationError(f"{path}: no such configuration file") from err
+    except OSError as err:
+        raise ConfigurationError(f"{path}: cannot be read: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise ConfigurationError(f"{path}: not a text in UTF-8: {err}") from err
     except yaml.YAMLError as err:
         raise ConfigurationError(f"{path}: not valid YAML: {err}") from err
     if not isinstance(raw, dict):
@@ -224,12 +228,32 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigurationError(f"{path}: {err}") from err
 
 
+def read_fleets() -> tuple[dict[str, Settings], list[str]]:
+    """Every fleet by its name, and what is wrong with the files that cannot be one: none of them hinders the others.
+
+    Of two files that give the same name the first is the fleet, and the second is wrong.
+    """
+    found: dict[str, Settings] = {}
+    wrong = []
+    for path in fleet_files():
+        try:
+            settings = load(path)
+        except ConfigurationError as err:
+            wrong.append(str(err))
+            continue
+        first = found.setdefault(settings.fleet, settings)
+        if first is not settings:
+            wrong.append(f"{path}: fleet: '{settings.fleet}' is already the fleet of {first.origin}; use another name")
+    return found, wrong
+
+
 def load_fleet(fleet: str) -> Settings:
     """The settings of a fleet by its name, among `fleet_files`."""
-    found = {load(path).fleet: path for path in fleet_files()}
+    found, wrong = read_fleets()
     if fleet not in found:
-        raise ConfigurationError(f"fleet '{fleet}' is not configured; there are: {', '.join(sorted(found)) or 'none'}")
-    return load(found[fleet])
+        there = f"fleet '{fleet}' is not configured; there are: {', '.join(sorted(found)) or 'none'}"
+        raise ConfigurationError("\n".join([there, *wrong]))
+    return found[fleet]
 
 
 def _stem(path: Path) -> str:

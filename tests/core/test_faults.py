@@ -144,9 +144,16 @@ def test_fewer_than_three_periods_are_no_stretch(start, length):
 
 
 def test_a_raised_stretch_without_the_usual_shape_is_no_unit_fault():
-    values = monthly()
-    values[60:66] = 40_000 * np.array([100, 3_000, 20_000, 400, 8_000, 1_500])
+    values = scaled(monthly(), 60, 8, 1_000)
+    assert fault_of(values) is not None
+    values[60:68] *= [1, 0.25, 4, 0.25, 4, 0.25, 4, 1]
     assert fault_of(values) is None
+
+
+def test_an_airport_of_a_few_dozen_passengers_may_grow_a_hundredfold_but_not_a_thousandfold():
+    values = monthly(level=60, amplitude=0.2)
+    assert fault_of(scaled(values, 110, 10, 100)) is None
+    assert fault_of(scaled(values, 110, 10, 1_000)) == UnitFault(first=110, last=119, power=3)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.001, 0.01])
@@ -181,6 +188,41 @@ def test_a_zero_beside_a_lowered_stretch_makes_it_an_event_and_a_gap_does_not():
     assert fault_of(values) is None
     kept = np.delete(np.arange(len(values)), 64)
     assert unit_fault(kept, values[kept], 12) == UnitFault(first=60, last=63, power=-2)
+
+
+@pytest.mark.parametrize("start", [0, 60, 114])
+def test_growth_between_the_years_is_taken_off_a_lowered_stretch(start):
+    fault = fault_of(scaled(monthly(level=500_000, growth=0.5, noise=0.01), start, 6, 0.01))
+    assert fault == UnitFault(first=start, last=start + 5, power=-2)
+
+
+def test_a_lowered_stretch_with_one_period_out_of_shape_is_an_event():
+    values = scaled(monthly(noise=0.01, level=500_000), 60, 6, 0.001)
+    values[63] *= 2
+    assert fault_of(values) is None
+
+
+def test_a_lowered_stretch_of_a_few_whole_passengers_is_not_judged_and_one_with_decimals_is():
+    values = scaled(monthly(noise=0.01, level=8_000), 60, 6, 0.001)
+    assert fault_of(values) == UnitFault(first=60, last=65, power=-3)
+    assert fault_of(np.round(values)) is None
+
+
+def test_no_more_than_half_of_a_series_is_called_a_fault():
+    fault = fault_of(scaled(monthly(100), 20, 70, 1_000))
+    assert fault is not None
+    assert fault.last - fault.first < 50
+
+
+def test_a_first_year_is_compared_with_its_neighbours():
+    values = monthly(15, amplitude=0.1, noise=0.02)
+    assert fault_of(scaled(values, 5, 4, 1_000)) == UnitFault(first=5, last=8, power=3)
+
+
+def test_a_stretch_whose_season_is_never_seen_again_is_not_judged_in_a_long_history():
+    short = np.array([150.0, 140, 160, 15_000, 15_500, 14_000, 15_800, 150, 150, 140, 130, 150])
+    assert fault_of(short) is not None
+    assert fault_of(np.concatenate([short, np.zeros(30)])) is None
 
 
 def test_constant_and_zero_and_short_series_are_no_unit_fault():
@@ -283,13 +325,24 @@ def test_one_small_event_a_year_is_no_annual_total():
     assert annual_total(12 * np.arange(8) + 5, np.full(8, 1_100.0)) is None
 
 
-@pytest.mark.parametrize("month", [0, 11])
-def test_the_first_and_the_newest_row_of_a_fast_growing_airport_are_no_annual_totals(month):
-    values = monthly(25, level=20_000, noise=0.0)
-    newest = np.append(values[:12], 6 * values[11])
-    oldest = np.concatenate([[6 * values[0]], values[12:24]])
+def test_the_newest_and_the_first_row_of_a_fast_growing_airport_are_no_annual_totals():
+    values = monthly(24, level=20_000, noise=0.0)
+    newest, oldest = np.append(values[:12], 9 * values[11]), np.append(9 * values[12], values[12:24])
     assert annual_total(np.arange(13), newest) is None
     assert annual_total(np.arange(11, 24), oldest) is None
+
+
+def test_years_of_a_few_rows_hold_no_total_of_their_other_months():
+    numbers = np.concatenate([12 * year + np.array([4, 5, 6, 7]) for year in range(6)])
+    assert annual_total(numbers, np.tile([1_000.0, 1_000.0, 3_100.0, 1_000.0], 6)) is None
+
+
+@pytest.mark.parametrize("ratio", [0.8, 0.9, 1.5, 2.0])
+def test_a_month_well_under_or_over_the_sum_of_the_others_every_year_is_a_season(ratio):
+    values = monthly(noise=0.0, growth=0.0, amplitude=0.1)
+    for at in range(6, 120, 12):
+        values[at] = ratio * (values[at - 6 : at + 6].sum() - values[at])
+    assert annual_total(np.arange(120), values) is None
 
 
 # Real traffic

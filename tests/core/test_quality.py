@@ -112,6 +112,11 @@ POISON: dict[str, tuple[Poison, tuple[str, ...]]] = {
     "times 100 for a season": (lambda f: times(f, slice(60, 72), 100), ("unit_fault",)),
     "in thousands to the end": (lambda f: times(f, slice(-20, None), 0.001), ("unit_fault",)),
     "in thousands at the start": (lambda f: times(f, slice(0, 20), 0.001), ("unit_fault",)),
+    "times 1e14 for four periods": (lambda f: times(f, slice(40, 44), 1e14), ("implausible",)),
+    "a second delivery in thousands": (
+        lambda f: pd.concat([f, times(f, slice(40, 46), 0.001).iloc[40:46]]),
+        ("conflicting_duplicates",),
+    ),
     "zero for three periods": (lambda f: put(f, slice(50, 53), 0.0), ()),
     "zero for three periods at the end": (lambda f: put(f, slice(-3, None), 0.0), ()),
     "near zero for three periods": (lambda f: put(f, slice(50, 53), [6.0, 8.0, 51.0]), ()),
@@ -179,9 +184,11 @@ def test_a_year_missing_in_the_middle_is_a_long_gap_unless_absent_means_zero(cod
 
 @pytest.mark.parametrize("code", ["MS", "W", "D"])
 def test_an_airport_that_ended_two_years_ago_is_stale(code):
-    verdict = judge(healthy(code), end(code) + pd.DateOffset(years=2), rules(code))
+    as_of = end(code) + pd.DateOffset(years=2)
+    verdict = judge(healthy(code), as_of, rules(code))
     assert verdict.reasons == ("stale",)
-    assert str(2 * YEAR[code]) in verdict.detail or code != "MS"
+    ended = {"MS": 24, "W": (as_of - end(code)).days // 7, "D": (as_of - end(code)).days}[code]
+    assert f" {ended} periods before" in verdict.detail
     assert f"{verdict.last_ds:%Y-%m-%d}" in verdict.detail
 
 
@@ -197,9 +204,10 @@ def test_yearly_totals_are_found_when_absent_means_zero_too():
     assert judge(frame, end(), rules(absent="zero")).reasons == ("annual_total",)
 
 
-def test_a_fall_to_absent_months_is_an_event_when_absent_means_zero():
-    frame = without(times(healthy(), slice(60, 64), 0.01), slice(62, 64))
+def test_a_fall_that_ends_in_absent_months_is_an_event_when_absent_means_zero():
+    frame = without(times(healthy(), slice(60, 66), 0.01), slice(64, 66))
     assert judge(frame, end(), rules(absent="zero")).reasons == ()
+    assert judge(frame, end(), rules(absent="missing")).reasons == ("unit_fault",)
 
 
 # Against slow oracles

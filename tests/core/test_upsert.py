@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 from paxcast.core.history import known
 from paxcast.core.upsert import additions
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=25, deadline=None)
 RECEIVED = [pd.Timestamp(f"2020-0{month}-15T06:00Z") for month in (5, 6, 7, 8)]
 FAR = pd.Timestamp("2100-01-01T00:00Z")
 Row = tuple[Any, ...]
@@ -117,6 +117,12 @@ def test_contradictory_rows_of_one_delivery_are_all_kept_until_one_value_is_stat
     assert in_force(store) == {("ATL", "2020-01"): [6]}
 
 
+def test_one_of_three_contradictory_values_taken_back_is_a_restatement(observations):
+    store = take(observations(), delivery(*(("ATL", "2020-01-01", y) for y in (5, 6, 7))), 0)
+    added = take(store, delivery(("ATL", "2020-01-01", 5), ("ATL", "2020-01-01", 7)), 1)
+    assert in_force(pd.concat([store, added])) == {("ATL", "2020-01"): [5, 7]}
+
+
 def test_what_a_delivery_says_of_the_past_does_not_undo_what_was_said_since(observations):
     store = take(observations(), delivery(("ATL", "2020-01-01", 5)), 0)
     store = pd.concat([store, take(store, delivery(("ATL", "2020-01-01", 6)), 2)])
@@ -146,7 +152,7 @@ def test_the_frames_handed_in_are_left_as_they_were(observations):
 ROW = st.tuples(
     st.sampled_from(["ATL", "ORD"]),
     st.sampled_from(["2020-01-01", "2020-02-01"]),
-    st.sampled_from([1.0, 2.0, math.nan]),
+    st.sampled_from([1.0, 2.0, 3.0, math.nan]),
     st.sampled_from([None, None, "2020-01-10T00:00Z", "2020-03-10T00:00Z", "2020-04-10T00:00Z"]),
 )
 DELIVERIES = st.lists(st.lists(ROW, max_size=5, unique_by=repr).map(tuple), min_size=1, max_size=3)
@@ -203,6 +209,4 @@ def test_a_later_delivery_leaves_what_was_known_of_seen_periods_before_it_as_it_
     before = in_force(store, RECEIVED[2])
     undated = delivery(*(row[:3] for row in rows))
     after = in_force(pd.concat([store, take(store, undated, 3)]), RECEIVED[2])
-    assert {period: values for period, values in after.items() if period in before} == pytest.approx(
-        before, nan_ok=True
-    )
+    assert {period: str(after[period]) for period in before} == {period: str(before[period]) for period in before}

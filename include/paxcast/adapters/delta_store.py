@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
 
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import InfrastructureError
@@ -91,7 +92,8 @@ class DeltaStore:
             schema = TABLES[table]
             empty = schema.empty_table()
             return _frame(empty.select(columns) if columns else empty)
-        return _frame(found.to_pyarrow_table(columns=columns, filters=list(filters) or None))
+        files = self._filesystem(table)
+        return _frame(found.to_pyarrow_table(columns=columns, filters=list(filters) or None, filesystem=files))
 
     def version(self, table: str) -> int:
         """The newest version of a table, -1 if it was never written."""
@@ -120,6 +122,13 @@ class DeltaStore:
             except CommitFailedError as err:  # another writer came first: delta-rs has undone ours, so write it again
                 conflict = err
         raise InfrastructureError(f"{self._uri(table)}: {COMMIT_TRIES} commits in a row met another writer: {conflict}")
+
+    def _filesystem(self, table: str) -> FileSystem | None:
+        """Arrow's own for a local disk. With delta-rs's, which is in Python, Arrow's threads may hold Python objects as
+        the process ends, and abort it with exit code 134 after all is done (delta-io/delta-rs#2184)."""
+        if "://" in self.root:
+            return None
+        return SubTreeFileSystem(str(Path(self._uri(table)).resolve()), LocalFileSystem())
 
     def _uri(self, table: str) -> str:
         return f"{self.root}/tables/{table}"

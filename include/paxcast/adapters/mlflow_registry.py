@@ -35,6 +35,7 @@ from paxcast.core.errors import InfrastructureError  # noqa: E402
 MODEL_CODE = Path(__file__).parent / "mlflow_models"
 SIGNATURE = ModelSignature(Schema([ColSpec("datetime", "ds")]), Schema([ColSpec("double", "yhat")]))
 PAGE = 1000
+TRACKING = "MLFLOW_TRACKING_URI"
 ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
@@ -58,8 +59,6 @@ class Registry:
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
         self.tracking_uri, self.experiment = tracking_uri, experiment
-        mlflow.set_tracking_uri(tracking_uri)
-        mlflow.set_registry_uri(tracking_uri)
         self.client = MlflowClient(tracking_uri, tracking_uri)
         with _reaching(tracking_uri):
             self.experiment_id = self._experiment()
@@ -112,7 +111,7 @@ class Registry:
                 tags = {**run.tags, "kind": "airport", "idem_key": run.idem_key, "mlflow.parentRunId": parent}
                 run_id = str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
             self._log(run_id, run)
-            with mlflow.start_run(run_id=run_id), _quiet():
+            with self._run(run_id):
                 info = _log_model(run)
             made = self._version(run.model, info.model_uri, run_id, info.model_id, run.idem_key, run.tags)
             return run_id, made
@@ -123,7 +122,7 @@ class Registry:
             made = self.client.search_model_versions(f"name = '{name}' and tags.idem_key = '{idem_key}'")
             if made:
                 return min(int(v.version) for v in made)
-            with mlflow.start_run(run_id=parent), _quiet():
+            with self._run(parent):
                 info = mlflow.pyfunc.log_model(
                     name="release",
                     python_model=str(MODEL_CODE / "release.py"),
@@ -155,6 +154,22 @@ class Registry:
             for name, text in files.items():
                 self.client.log_text(parent, text, name)
             self.client.set_terminated(parent)
+
+    @contextmanager
+    def _run(self, run_id: str) -> Iterator[None]:
+        """A run as the active one, which logging a model needs. MLflow leaves its address in the environment, where the
+        settings of the next fleet in this process would find it: it is put back."""
+        before = os.environ.get(TRACKING)
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+        try:
+            with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # advice on signatures and type hints, which are given by hand here
+                yield
+        finally:
+            os.environ.pop(TRACKING, None)
+            if before is not None:
+                os.environ[TRACKING] = before
 
     def _runs(self, query: str) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -234,11 +249,3 @@ def _reaching(tracking_uri: str) -> Iterator[None]:
             f"MLflow at {tracking_uri}: {err}. Check that it runs and that MLFLOW_TRACKING_URI is right; nothing is "
             "refitted by trying again"
         ) from err
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without MLflow's advice on signatures and type hints, which are given by hand here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

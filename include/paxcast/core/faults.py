@@ -24,7 +24,6 @@ EDGE = 1.5  # a step of over 30 times between neighbours, the season apart, may 
 UNDONE = 0.7  # two opposite steps within five times of each other cancel out
 MIN_STRETCH = 3  # periods
 NEARBY = 6  # periods on each side that tell how the series grows there
-MAX_GROWTH = 0.5  # threefold in one season: more is a collapse or a recovery, which excuses nothing
 MAX_PAIRS = 5  # edges that a stretch may span: keeps a series of nothing but jumps affordable
 RESOLUTION = 20.0  # passengers: below, rounding alone moves a value by over 2.5 %
 REGULAR = 100.0  # passengers: below, a single new route may take traffic up a hundredfold
@@ -174,7 +173,7 @@ def _is_lowered(view: _View, power: int) -> bool:
 def _against_seasons(level: Floats, start: int, stop: int, season: int) -> list[_View]:
     """[start, stop) against the same season of both neighbouring years, of the year before, and of the year after.
 
-    Growth in between is taken off. A view of fewer than 3 periods, or of a few of many, is left out.
+    Growth in between is taken off. A view of fewer than 3 periods is left out.
     """
     change = _season_change(level, season)
     inside = _span(len(level), start, stop)
@@ -189,8 +188,7 @@ def _against_seasons(level: Floats, start: int, stop: int, season: int) -> list[
     either = np.where(np.isfinite(back), back, ahead)
     both = np.where(np.isfinite(back + ahead), (back + ahead) / 2, either)
     near = _seen(clean[max(start - 2 * season, 0) : stop + 2 * season])
-    enough = max(MIN_STRETCH, min(stop - start, season) // 2)
-    return [_View(_seen(r), near) for r in (both, back, ahead) if len(_seen(r)) >= enough]
+    return [_View(_seen(r), near) for r in (both, back, ahead) if len(_seen(r)) >= MIN_STRETCH]
 
 
 def _season_change(level: Floats, season: int) -> Floats:
@@ -215,9 +213,7 @@ def _growth(clean: Floats, start: int, stop: int) -> tuple[float, float]:
     before, after = clean[seen[seen < start][-NEARBY:]], clean[seen[seen >= stop][:NEARBY]]
     if not len(before) and not len(after):
         return 0.0, 0.0
-    medians = [float(np.median(side)) for side in (before if len(before) else after, after if len(after) else before)]
-    first, second = np.clip(medians, -MAX_GROWTH, MAX_GROWTH)
-    return float(first), float(second)
+    return float(np.median(before if len(before) else after)), float(np.median(after if len(after) else before))
 
 
 def _against_neighbours(level: Floats, start: int, stop: int) -> list[_View]:

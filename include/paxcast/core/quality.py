@@ -211,7 +211,7 @@ def _sound(facts: _Facts) -> tuple[Integers, Floats]:
     """Numbers and values of the periods that hold one value which can be traffic. [M], [M]"""
     numbers, at, count = np.unique(facts.number, return_index=True, return_counts=True)
     values = facts.y[at]
-    usable = (count == 1) & np.isfinite(values) & (values >= 0) & (values <= facts.rules.max_value)
+    usable = (count == 1) & (values >= 0) & (values <= facts.rules.max_value)
     return numbers[usable], values[usable]
 
 
@@ -219,7 +219,7 @@ def _unit_fault(facts: _Facts) -> str:
     numbers, values = _sound(facts)
     filled = _with_zeros(numbers, values) if facts.rules.absent == "zero" and len(numbers) else (numbers, values)
     fault = unit_fault(*filled, frequency(facts.rules.frequency).season)
-    if fault is None or _annual_total(facts):  # a total among months may look like a unit; it is named once
+    if fault is None:
         return ""
     return (
         f"The values from {facts.date(fault.first)} to {facts.date(fault.last)} look {10 ** abs(fault.power):,} times "

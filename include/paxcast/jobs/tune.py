@@ -155,7 +155,7 @@ class AirportWorker:
     def _attempt(self, history: PackedHistory) -> tuple[dict[str, Any], str | None]:
         """The outcome's fields and the model's text; a failure of any kind is a `failed` outcome with its reason."""
         try:
-            with deadline(self.tasks[history.airport].seconds, history.airport):
+            with deadline(self.tasks[history.airport].seconds, "tuning"):
                 series = _series(history, self.frequency, self.absent)
                 search = partial(hyperopt_search.search, algorithm=self.algorithm)
                 tuned = tuning.tune(series, self.tasks[history.airport], CANDIDATES, search)

@@ -13,7 +13,7 @@ from airflow.sdk import (
 
 from paxcast.core import errors
 from paxcast.core.errors import ConfigurationError
-from paxcast.settings import Settings, fleet_files, load
+from paxcast.settings import Settings, read_fleets
 
 INGEST_CRON = "0 3 * * *"
 RETRAIN_CRON = {"daily": "0 6 * * *", "weekly": "0 6 * * 1", "monthly": "0 6 1 * *"}
@@ -40,19 +40,13 @@ DEFAULT_ARGS = {
 
 def fleets() -> list[Settings]:
     """Every fleet whose file can be read; the others are the DAG file broken_fleets' to report."""
-    return [settings for settings in map(_loaded, fleet_files()) if isinstance(settings, Settings)]
+    return list(read_fleets()[0].values())
 
 
-def broken() -> list[ConfigurationError]:
-    """What is wrong with the fleet files that cannot be read."""
-    return [error for error in map(_loaded, fleet_files()) if isinstance(error, ConfigurationError)]
-
-
-def _loaded(path) -> Settings | ConfigurationError:  # type: ignore[no-untyped-def]
-    try:
-        return load(path)
-    except ConfigurationError as error:
-        return error
+def broken() -> ConfigurationError | None:
+    """What is wrong with the fleet files that cannot be read, if there are any."""
+    wrong = read_fleets()[1]
+    return ConfigurationError("\n".join(wrong)) if wrong else None
 
 
 def observations(settings: Settings) -> Asset:

@@ -159,14 +159,16 @@ def _request(ws: "Workspace") -> "Request":
 
 def _instant(dag_run: Any) -> str:
     """The triggering event's as_of, else the data interval's end, else when the run was due: never the clock."""
-    events = [e.extra["as_of"] for e in dag_run.consumed_asset_events if "as_of" in (e.extra or {})]
+    from paxcast.core.calendar import parse_as_of
+
+    events = [str(e.extra["as_of"]) for e in dag_run.consumed_asset_events if "as_of" in (e.extra or {})]
     if events:
-        return str(max(events))
+        return max(events, key=parse_as_of)
     return f"{dag_run.data_interval_end or dag_run.run_after:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _is_backfill() -> bool:
-    return str(get_current_context()["dag_run"].run_type) == "backfill"
+    return get_current_context()["dag_run"].run_type == "backfill"  # an enum: its str() is DagRunType.BACKFILL
 
 
 def _label(batch: dict[str, Any]) -> None:

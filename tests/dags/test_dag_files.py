@@ -1,0 +1,156 @@
+"""The DAG files as Airflow's processor meets them: they parse, they are light, and they say what design.md draws."""
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+FILES = sorted((PROJECT / "dags").glob("*.py"))
+FLEETS = ("daily", "weekly", "monthly")
+HEAVY = ("pandas", "numpy", "mlflow", "prophet", "pyspark", "hyperopt", "deltalake")
+
+# What a file costs once Airflow's own SDK is there, in seconds of processor time: a busy machine does not change these.
+PARSE = """
+import json, runpy, sys, time
+from airflow.sdk import dag, task, task_group, Asset, Param
+started = time.process_time()
+runpy.run_path(sys.argv[1])
+seconds = time.process_time() - started
+print("\\n" + json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
+"""
+LINE = {
+    "validate": ["plan"],
+    "plan": ["batches", "promote", "report"],
+    "batches": ["batch.register", "batch.tune"],
+    "batch.tune": ["batch.register"],
+    "batch.register": ["promote"],
+    "promote": ["forecast"],
+    "forecast": ["report"],
+    "report": [],
+}
+
+
+def name_of(path: Path) -> str:
+    return path.name
+
+
+def test_the_projects_own_fleets_parse_without_an_error(new_airflow: Any) -> None:
+    found = new_airflow().dags()
+    assert found["errors"] == {}
+    assert {"ingest_demo", "retrain_demo"} <= set(found["dags"])
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_dag_file_is_a_table_of_contents(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_dag_file_holds_the_words_without_which_airflow_skips_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").lower()
+    assert "airflow" in text
+    assert "dag" in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_dag_file_parses_fast_and_imports_nothing_heavy(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE, str(path)], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    parsed = json.loads(done.stdout.splitlines()[-1])
+    assert set(HEAVY) & set(parsed["modules"]) == set()
+    assert parsed["seconds"] < 0.3
+
+
+def test_every_fleet_has_a_dag_that_ingests_and_one_that_retrains(three_fleets: dict[str, Any]) -> None:
+    assert three_fleets["errors"] == {}
+    assert set(three_fleets["dags"]) == {f"{what}_{fleet}" for what in ("ingest", "retrain") for fleet in FLEETS}
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("what", ["ingest", "retrain"])
+def test_a_dag_says_whose_it_is_what_it_does_and_when_it_begins(
+    three_fleets: dict[str, Any], what: str, fleet: str
+) -> None:
+    dag = three_fleets["dags"][f"{what}_{fleet}"]
+    assert dag["tags"] == sorted(["paxcast", fleet])
+    assert dag["doc"].strip().startswith(f"### {what}_")
+    assert "**If" in dag["doc"]  # what to do when it is red
+    assert datetime.fromisoformat(dag["start_date"]).utcoffset() is not None
+    assert dag["max_active_runs"] == 1
+    assert dag["catchup"] is False
+
+
+@pytest.mark.parametrize("dag_id", ["ingest_weekly", "retrain_weekly"])
+def test_every_task_has_an_owner_a_description_and_retries_under_the_policy(
+    three_fleets: dict[str, Any], dag_id: str
+) -> None:
+    for name, task in three_fleets["dags"][dag_id]["tasks"].items():
+        assert task["owner"] == "paxcast", name
+        assert task["retries"] >= 2, name
+        assert task["policy"], name
+        assert task["doc"], name
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_retraining_is_one_straight_line_around_the_batches(three_fleets: dict[str, Any], fleet: str) -> None:
+    tasks = three_fleets["dags"][f"retrain_{fleet}"]["tasks"]
+    assert {name: task["downstream"] for name, task in tasks.items()} == LINE
+
+
+def test_tuning_is_the_providers_pyspark_task_and_nothing_else_is(three_fleets: dict[str, Any]) -> None:
+    operator = "airflow.providers.apache.spark.operators.spark_pyspark.PySparkOperator"
+    tasks = three_fleets["dags"]["retrain_weekly"]["tasks"]
+    assert [name for name, task in tasks.items() if operator in task["kinds"]] == ["batch.tune"]
+
+
+def test_a_failed_batch_is_registered_as_far_as_it_came_and_one_good_batch_is_enough_to_promote(
+    three_fleets: dict[str, Any],
+) -> None:
+    tasks = three_fleets["dags"]["retrain_weekly"]["tasks"]
+    special = {name: task["rule"] for name, task in tasks.items() if task["rule"] != "all_success"}
+    assert special == {"batch.register": "all_done", "promote": "all_done_min_one_success"}
+
+
+def test_ingesting_tells_airflow_that_the_fleet_has_new_observations(three_fleets: dict[str, Any]) -> None:
+    assert three_fleets["dags"]["ingest_weekly"]["tasks"]["ingest"]["outlets"] == ["observations_weekly"]
+
+
+def fleet_file(folder: Path, name: str, text: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_a_broken_fleet_file_hides_only_its_own_dags_and_shows_as_an_import_error(
+    new_airflow: Any, tmp_path: Path
+) -> None:
+    source = "source: {kind: file, path: traffic.csv}\n"
+    fleet_file(tmp_path, "good.yaml", source)
+    misspelt = fleet_file(tmp_path, "misspelt.yaml", source + "schedul: daily\n")
+    binary = fleet_file(tmp_path, "binary.yaml", b"\xff\xfe\x00")
+    twice = fleet_file(tmp_path, "twice.yaml", source + "fleet: good\nschedule: daily\n")
+    found = new_airflow(tmp_path).dags()
+    assert set(found["dags"]) == {"ingest_good", "retrain_good"}
+    assert set(found["errors"]) == {"broken_fleets.py"}
+    message = found["errors"]["broken_fleets.py"]
+    assert f"{misspelt}: schedul: unknown setting; did you mean 'schedule'?" in message
+    assert f"{binary}: not a text in UTF-8" in message
+    assert f"{twice}: fleet: 'good' is already the fleet of {tmp_path / 'good.yaml'}" in message
+
+
+def test_a_task_of_a_good_fleet_runs_beside_a_broken_fleet_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paxcast.settings import load_fleet
+
+    good = fleet_file(tmp_path, "good.yaml", "source: {kind: file, path: traffic.csv}\n")
+    fleet_file(tmp_path, "bad.yaml", "schedul: daily\n")
+    monkeypatch.setenv("PAXCAST_FLEETS", str(tmp_path))
+    assert load_fleet("good").origin == str(good)

@@ -1,0 +1,150 @@
+"""What a DAG run asks for: its date, its airports, whether it is a backfill. The DagRun is the SDK's own model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from airflow.sdk.api.datamodels._generated import DagRun
+
+from paxcast.core.errors import ConfigurationError
+from paxcast.core.outcome import FAILED, Outcome
+from paxcast.jobs import ledger
+from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.orchestration import tasks
+from paxcast.orchestration.params import RetrainParams
+from paxcast.settings import load
+
+INTERVAL = {"data_interval_start": "2024-01-01T06:00:00Z", "data_interval_end": "2024-01-08T06:00:00Z"}
+Ask = Callable[..., Any]
+
+
+def event(**extra: Any) -> dict[str, Any]:
+    return {
+        "asset": {"name": "drift_small", "uri": "drift_small", "extra": {}},
+        "extra": extra,
+        "source_task_id": "drift",
+        "source_dag_id": "drift_small",
+        "source_run_id": "scheduled__2024-01-08",
+        "source_map_index": -1,
+        "source_aliases": [],
+        "timestamp": "2024-01-08T08:00:00Z",
+    }
+
+
+def dag_run(**changes: Any) -> DagRun:
+    values = {
+        "dag_id": "retrain_small",
+        "run_id": "manual__1",
+        "logical_date": None,
+        "data_interval_start": None,
+        "data_interval_end": None,
+        "run_after": "2024-01-10T09:30:15Z",
+        "start_date": "2024-01-10T09:30:16Z",
+        "end_date": None,
+        "run_type": "manual",
+        "state": "running",
+        "conf": {},
+        "consumed_asset_events": [],
+        "partition_key": None,
+    }
+    return DagRun.model_validate(values | changes)
+
+
+@pytest.fixture
+def ws(make_fleet: Callable[..., Path], made_up: Callable[..., pd.DataFrame]) -> Workspace:
+    return open_workspace(load(make_fleet(made_up(["AAA"], 2, "MS", "2020-12-01"))))
+
+
+@pytest.fixture
+def ask(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """What a run asks for: `ask(params, **dag_run)`."""
+
+    def asked(params: dict[str, Any] | None = None, **changes: Any) -> Any:
+        merged = RetrainParams().model_dump() | (params or {})
+        context = {"dag_run": dag_run(**changes), "params": merged}
+        monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+        return tasks._request(ws)
+
+    return asked
+
+
+def utc(text: str) -> pd.Timestamp:
+    return pd.Timestamp(text, tz="UTC")
+
+
+def test_a_scheduled_run_knows_what_was_known_at_its_intervals_end(ask: Ask) -> None:
+    assert ask(run_type="scheduled", **INTERVAL).as_of == utc("2024-01-08T06:00")
+
+
+def test_a_run_without_an_interval_knows_what_was_known_when_it_was_due(ask: Ask) -> None:
+    assert ask().as_of == utc("2024-01-10T09:30:15")
+
+
+def test_the_date_of_the_event_that_triggered_a_run_beats_the_intervals_end(ask: Ask) -> None:
+    asked = ask(run_type="asset_triggered", consumed_asset_events=[event(as_of="2024-01-06")], **INTERVAL)
+    assert asked.as_of == utc("2024-01-07")
+
+
+def test_the_date_on_the_form_beats_the_event_and_the_interval(ask: Ask) -> None:
+    asked = ask({"as_of": "2013-12-31"}, consumed_asset_events=[event(as_of="2024-01-06")], **INTERVAL)
+    assert asked.as_of == utc("2014-01-01")
+
+
+def test_of_several_events_the_latest_instant_counts_however_it_is_written(ask: Ask) -> None:
+    events = [event(as_of="2024-01-05"), event(as_of="2024-01-06"), event(as_of="2024-01-06T06:00:00Z")]
+    assert ask(consumed_asset_events=events).as_of == utc("2024-01-07")
+
+
+def test_an_event_without_a_date_says_nothing(ask: Ask) -> None:
+    assert ask(consumed_asset_events=[event()], **INTERVAL).as_of == utc("2024-01-08T06:00")
+
+
+def test_a_backfills_run_is_known_as_one_and_no_other_is(ask: Ask) -> None:
+    assert ask(run_type="backfill", **INTERVAL).backfill is True
+    others = ("manual", "scheduled", "asset_triggered", "operator_triggered")
+    assert not any(ask(run_type=kind, **INTERVAL).backfill for kind in others)
+
+
+def test_the_form_is_handed_on_whole(ask: Ask) -> None:
+    asked = ask({"airports": ["AAA", "BBB"], "max_evals": 7, "force": True, "dry_run": True})
+    assert (asked.airports, asked.max_evals, asked.force, asked.dry_run) == (("AAA", "BBB"), 7, True, True)
+
+
+def test_an_empty_form_asks_for_the_whole_fleet_as_configured(ask: Ask) -> None:
+    asked = ask()
+    assert (asked.airports, asked.max_evals) == ((), None)
+    assert (asked.force, asked.rerun_failed, asked.dry_run) == (False, False, False)
+
+
+def test_the_dag_run_names_the_asking_so_that_its_retries_force_nothing_twice(ask: Ask) -> None:
+    assert ask({"force": True}, run_id="manual__2024-01-10").request_id == "manual__2024-01-10"
+
+
+def test_an_unknown_key_of_the_trigger_is_refused_naming_it_and_those_that_are(ask: Ask) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown as_off, horizn; there are: as_of, airports, max_evals"):
+        ask(conf={"horizn": 3, "as_off": "2013-12-31", "force": True})
+
+
+def failure(as_of: str) -> Outcome:
+    return Outcome(
+        run_key=f"small-{as_of}",
+        fleet="small",
+        airport="AAA",
+        as_of=as_of,
+        checksum="0" * 16,
+        batch=0,
+        status=FAILED,
+        reason="timeout",
+    )
+
+
+def test_rerunning_what_failed_takes_the_date_of_the_newest_run_that_has_failures(ask: Ask, ws: Workspace) -> None:
+    ledger.compact(ws, [failure("2023-11-30"), failure("2023-12-31"), failure("2023-10-31")])
+    assert ask({"rerun_failed": True}, **INTERVAL).as_of == utc("2024-01-01")
+    assert ask({"rerun_failed": True, "as_of": "2023-11-30"}).as_of == utc("2023-12-01")
+
+
+def test_rerunning_what_failed_when_nothing_did_keeps_the_runs_own_date(ask: Ask) -> None:
+    assert ask({"rerun_failed": True}, **INTERVAL).as_of == utc("2024-01-08T06:00")

