@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 
 @pytest.fixture
@@ -42,6 +41,8 @@ MakeFleet = Callable[..., Path]
 
 def write_fleet(folder: Path, table: pd.DataFrame, name: str = "small", **settings: Any) -> Path:
     """A fleet's CSV and YAML in a folder; few evaluations, two Spark tasks. The path of the YAML."""
+    import yaml  # not at the top: tests/core runs without it, and this file is loaded there too
+
     table.to_csv(folder / f"{name}.csv", index=False)
     content = {
         "source": {"kind": "file", "path": f"{name}.csv", **settings.pop("source", {})},
