@@ -154,7 +154,7 @@ def _all_zero(facts: _Facts) -> str:
     finite = facts.y[np.isfinite(facts.y)]
     if not len(finite) or finite.any():
         return ""
-    return f"All {len(finite)} values are zero: check the mapped column, or exclude the airport if it is closed."
+    return f"All {len(finite)} values are zero: check the mapped column, or leave it out of the source if closed."
 
 
 def _negative(facts: _Facts) -> str:
@@ -187,7 +187,7 @@ def _stale(facts: _Facts) -> str:
         return ""
     return (
         f"The newest observation is {facts.date(int(seen[-1]))}, {age} periods before the newest that could be known, "
-        f"and max_stale is {facts.rules.max_stale}: ingest newer data, or exclude the airport if it is closed."
+        f"and max_stale is {facts.rules.max_stale}: ingest newer data, or leave it out of the source if closed."
     )
 
 
