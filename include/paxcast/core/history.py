@@ -24,7 +24,7 @@ def check_known(rows: pd.DataFrame, as_of: pd.Timestamp) -> None:
     """Raises FutureDataRead if any row was not known at `as_of`. Called on every read of every run."""
     late = rows[rows[KNOWN_AT] > as_of]
     if len(late):
-        first = late.iloc[0]
+        first = late.sort_values([AIRPORT, DS]).iloc[0]  # the same message whatever order the store reads in
         raise FutureDataRead(
             f"{first[AIRPORT]}: the observation of {first[DS]:%Y-%m-%d} is known only from {first[KNOWN_AT]}, "
             f"after as_of {as_of}; {len(late)} such rows. The store or a query is broken: do not publish this run"
