@@ -8,9 +8,10 @@ another list of airports. A retry, a cleared task and a second run refit only ai
 
 **Trigger it with** nothing, or for example `{"as_of": "2013-12-31", "airports": ["ATL", "BOS"]}`.
 
-**If a batch is red**: some of its airports failed; its log names them, the others are released. Once the cause is gone,
-clear that `tune` task with its downstream tasks, or trigger the DAG with `{"rerun_failed": true}`.
-**If report is red**: more than `max_failed_share` of the airports failed.
+**If tasks are red**: airports of a batch failed; its log names them, the others are released. `tune` and `register` of
+the batch, `promote` and `forecast` have done their work and are red to be found: once the cause is gone, clear the
+run's failed tasks, and only the open airports are refitted. `{"rerun_failed": true}` does the same in a new run.
+**If report is red**, and the run with it: more than `max_failed_share` of the airports failed.
 """
 
 from airflow.sdk import dag, task, task_group
@@ -20,6 +21,7 @@ from paxcast.orchestration import fleets, params, tasks
 from paxcast.settings import Settings
 
 LABEL = "{{ label }}"
+EVEN_IF_RED = "all_done_min_one_success"  # plan is the one success; after a dry run's, all is skipped
 
 
 def retrain_dag(settings: Settings) -> None:
@@ -46,9 +48,11 @@ def retrain_dag(settings: Settings) -> None:
 
         planned = task(tasks.plan)(fleet, task(tasks.validate)(fleet))
         tuned = batch.expand(of=task(tasks.batches)(planned))
-        promoted = task(tasks.promote, trigger_rule="all_done_min_one_success")(fleet, planned)
-        tuned >> promoted
-        task(tasks.forecast)(fleet, promoted) >> task(tasks.report)(fleet, planned)
+        promoted, forecast, reported = (
+            task(step, trigger_rule=EVEN_IF_RED)(fleet, planned)
+            for step in (tasks.promote, tasks.forecast, tasks.report)
+        )
+        tuned >> promoted >> forecast >> reported
 
     retrain()
 

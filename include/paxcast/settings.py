@@ -116,6 +116,9 @@ class SparkSettings(Section):
     conn_id: str | None = Field(None, description="An Airflow connection of a cluster; it wins over master.")
     master: str = Field("local[*,4]", description="local[N,4]: plain local[N] never retries a task.")
     partitions: int = Field(0, ge=0, description="Spark tasks a batch; 0: four for each core.")
+    worker_memory_mb: int = Field(
+        4096, ge=0, description="Address space for one airport; one that needs more has failed. 0: no limit."
+    )
     conf: dict[str, str] = {}
 
 

@@ -24,6 +24,8 @@ MASE = st.floats(0, 3).map(lambda m: round(m, 3)) | st.just(float("inf"))
         (1.2, 1.1, 1.0, NAIVE, "naive"),
         (1.05, 1.2, 1.0, NAIVE, "naive"),
         (0.5, float("inf"), 1.0, NEW, "replaced"),
+        (0.985, 1.001, 1.0, NEW, "replaced"),
+        (1.0, 1.001, 1.0, NEW, "replaced"),
         (float("inf"), None, 1.0, NAIVE, "naive"),
     ],
 )
@@ -75,6 +77,6 @@ def test_what_is_published_is_never_worse_than_seasonal_naive_and_a_champion_giv
     mase = {str(NEW): challenger, str(OLD): champion, str(NAIVE): naive}[str(decision.specification)]
     assert mase <= naive
     if decision.verdict == "replaced":
-        assert challenger < champion * (1 - margin)
+        assert challenger < champion * (1 - margin) or challenger <= naive < champion
     if decision.verdict == "kept":
         assert challenger >= champion * (1 - margin)

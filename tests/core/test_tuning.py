@@ -223,10 +223,14 @@ def test_a_winner_that_cannot_be_fitted_before_the_test_window_is_published_with
     assert (tuned.test, [name for name in tuned.metrics if "test" in name]) == (None, [])
 
 
-def test_a_final_fit_that_fails_is_told(make_series, growing, tuner):
+def test_where_the_final_fit_fails_seasonal_naive_is_published_and_the_reason_tells(make_series, growing, tuner):
     candidates = tuner.candidates(FailsOn((PERIODS,), tuner.Scaled()))
-    with pytest.raises(FitFailed, match="not this one"):
-        tune(make_series(growing(PERIODS)), tuner.task(), candidates, tuner.grid(*points(1.2)))
+    y = growing(PERIODS)
+    tuned = tune(make_series(y), tuner.task(), candidates, tuner.grid(*points(1.2)))
+    assert (tuned.specification, tuned.decision.verdict) == (NAIVE, "naive")
+    assert tuned.decision.reason == "scaled could not be refitted (not this one): seasonal naive is published"
+    assert tuned.cv_mase == tuned.cv_mase_naive
+    assert tuned.band.yhat.tolist() == y[-12:][:HORIZON].tolist()
 
 
 # --- too short
@@ -241,8 +245,13 @@ def test_a_history_too_short_gets_seasonal_naive_with_a_reason(run, growing, per
         f"{periods} periods are too few to judge a method on (that takes 36): seasonal naive is published"
     )
     assert tuned.band.yhat.tolist() == [y[-12:][i % min(12, periods)] for i in range(HORIZON)]
-    lag = 12 if periods > 12 else 1
-    changes = np.array([y[i] - y[i - lag] for i in range(lag, periods)])
+    unit = 12 if periods > 12 else 1
+    changes = []
+    for step in range(1, HORIZON + 1):  # what a forecast `step` periods ahead would have looked back over
+        lag = next(k * unit for k in range(periods, -1, -1) if k * unit < periods and (k - 1) * unit < step)
+        changes += [y[i] - y[i - lag] for i in range(lag, periods) if lag]
+    changes = np.array(changes)
+    assert tuned.confidence != "high"
     assert (tuned.band.hi95 - tuned.band.yhat).tolist() == pytest.approx([half_width(changes, 0.95)] * HORIZON)
 
 

@@ -78,11 +78,11 @@ class Registry:
     def parent_run(self, run_key: str, tags: Mapping[str, str]) -> str:
         """The id of the run that a fleet's airports hang under; made if it is missing."""
         with _reaching(self.tracking_uri):
-            found = self._runs(f"tags.run_key = '{run_key}' and tags.kind = 'fleet'")
-            if found:
-                return min(found.values())
-            all_tags = {"kind": "fleet", "run_key": run_key, "idem_key": run_key, "mlflow.runName": run_key, **tags}
-            return str(self.client.create_run(self.experiment_id, tags=all_tags).info.run_id)
+            query = f"tags.run_key = '{run_key}' and tags.kind = 'fleet'"
+            if not self._runs(query):
+                all_tags = {"kind": "fleet", "run_key": run_key, "idem_key": run_key, "mlflow.runName": run_key, **tags}
+                self.client.create_run(self.experiment_id, tags=all_tags)
+            return self._runs(query)[run_key]  # the oldest, should another batch have made one at the same moment
 
     def airport_runs(self, run_key: str) -> dict[str, str]:
         """idem_key -> run id of every airport's run that was begun under a run key."""
@@ -175,7 +175,9 @@ class Registry:
         found: dict[str, str] = {}
         token = None
         while True:
-            page = self.client.search_runs([self.experiment_id], query, max_results=PAGE, page_token=token)
+            page = self.client.search_runs(
+                [self.experiment_id], query, max_results=PAGE, page_token=token, order_by=["attributes.start_time ASC"]
+            )
             for run in page:
                 found.setdefault(run.data.tags["idem_key"], run.info.run_id)
             token = page.token

@@ -4,16 +4,20 @@ The driver holds one batch's histories and ships each airport as one packed row,
 observations, no connector between Spark and the store. Heavy imports are inside functions: Airflow parses this file.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paxcast.core.errors import InfrastructureError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 # PySpark takes the workers' Python from here and from no setting: without it they run the system's python3. Airflow's
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "STAN_NUM_THREADS")
+IDLE = "spark.sql.execution.pyspark.udf.idleTimeoutSeconds"
 RESULT_SCHEMA = "airport string, status string, reason string, seconds double"
 
 
@@ -53,6 +58,8 @@ def session_conf(master: str | None, extra: dict[str, str]) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.adaptive.coalescePartitions.enabled": "false",  # else small partitions merge into one task
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.execution.pyspark.udf.killOnIdleTimeout": "true",  # a worker that hangs is ended, its task retried
+        "spark.python.worker.reuse": "true",  # importing the forecasting libraries takes seconds: once a worker
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
@@ -74,25 +81,45 @@ def open_session(conf: dict[str, str]) -> "SparkSession":
 
 
 def fan_out(
-    spark: "SparkSession", histories: Sequence[PackedHistory], worker: Worker, partitions: int
+    spark: "SparkSession",
+    histories: Sequence[PackedHistory],
+    worker: Worker,
+    partitions: int,
+    seconds_per_airport: float,
 ) -> list[WorkerResult]:
-    """Run `worker` on every airport, in at least `partitions` tasks (0: four for each core); results by airport."""
+    """Run `worker` on every airport, in `partitions` tasks (0: four for each core); the results, sorted by airport.
+
+    A Python worker that stays silent for longer than its airports may take is ended, and its task retried. Raises
+    InfrastructureError if Spark gives the batch up; what was finished is on record all the same.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    tasks = max(1, min(partitions or 4 * spark.sparkContext.defaultParallelism, len(histories)))
+    airports_a_task = 2 * math.ceil(len(histories) / tasks)  # Spark deals them out almost, not quite, evenly
+    try:
+        spark.conf.set(IDLE, str(math.ceil(airports_a_task * seconds_per_airport) + 60))
+        spread = spark.createDataFrame(_packed_rows(histories)).repartition(tasks)
+        rows = spread.mapInPandas(_each(worker), RESULT_SCHEMA).collect()
+    except (PySparkException, Py4JError, OSError) as err:
+        first = str(err).strip().splitlines()[0][:500] if str(err).strip() else type(err).__name__
+        raise InfrastructureError(
+            f"Spark gave the batch up: {first}. The airports it had finished are on record: a retry takes up the rest"
+        ) from err
+    return sorted((WorkerResult(*row) for row in rows), key=lambda result: result.airport)
+
+
+def _packed_rows(histories: Sequence[PackedHistory]) -> "pa.Table":
     import pyarrow as pa
 
-    frame = spark.createDataFrame(
-        pa.table(
-            {
-                "airport": pa.array([h.airport for h in histories], pa.string()),
-                "checksum": pa.array([h.checksum for h in histories], pa.string()),
-                "days": pa.array([h.days for h in histories], pa.list_(pa.int64())),
-                "values": pa.array([h.values for h in histories], pa.list_(pa.float64())),
-            }
-        )
+    return pa.table(
+        {
+            "airport": pa.array([h.airport for h in histories], pa.string()),
+            "checksum": pa.array([h.checksum for h in histories], pa.string()),
+            "days": pa.array([h.days for h in histories], pa.list_(pa.int64())),
+            "values": pa.array([h.values for h in histories], pa.list_(pa.float64())),
+        }
     )
-    tasks = partitions or 4 * spark.sparkContext.defaultParallelism
-    spread = frame.repartition(max(1, min(tasks, len(histories))))
-    rows = spread.mapInPandas(_each(worker), RESULT_SCHEMA).collect()
-    return sorted((WorkerResult(*row) for row in rows), key=lambda result: result.airport)
 
 
 def _each(worker: Worker) -> "Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]":

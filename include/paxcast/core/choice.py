@@ -31,8 +31,12 @@ def choose(challenger: Scored, champion: Scored | None, naive_mase: float, margi
     """The specification to publish, all three scored on the same folds.
 
     A champion stays unless the challenger beats it by more than `margin` (a share, 0.02 = 2 %). Whatever stays must not
-    be worse than seasonal naive in the folds, else seasonal naive is published, and says so.
+    be worse than seasonal naive in the folds: a champion that is gives way to a challenger that is not, and where both
+    are, seasonal naive is published, and says so.
     """
+    if champion is not None and champion.mase > naive_mase >= challenger.mase:
+        reason = f"the champion, MASE {champion.mase:.3f}, has become worse than seasonal naive, {naive_mase:.3f}"
+        return Decision(challenger.specification, "replaced", f"MASE {challenger.mase:.3f}; {reason}")
     winner, verdict, reason = _duel(challenger, champion, margin)
     if winner.mase > naive_mase:
         return Decision(

@@ -1,8 +1,8 @@
 """Every way Paxcast can refuse or fail, in one catalogue.
 
 A message names the airport, the file or the setting, says what is wrong, and what to do.
-`ConfigurationError` and its kin fail at once; `InfrastructureError` is worth a retry; `BatchIncomplete` is retried
-by refitting only the airports that are open.
+`FAIL_AT_ONCE` names those that another try cannot mend; `InfrastructureError` is worth one; a `BatchIncomplete` is
+retried by refitting only the airports that are open.
 """
 
 
@@ -34,8 +34,19 @@ class InfrastructureError(PaxcastError):
     """Store, Spark, MLflow or network did not answer as they should. Retried with backoff."""
 
 
+class LeaseHeld(InfrastructureError):
+    """Another run is writing the same fleet and as_of. Retried: the other ends, or its lease expires."""
+
+
 class BatchIncomplete(PaxcastError):
     """Some airports of a batch ended `failed`. A retry refits only those."""
+
+
+class AirportsOpen(PaxcastError):
+    """The work was done and released without some airports that failed: red, so that "Clear failed" finds the task.
+
+    Never retried by itself: only the batches' tune tasks can mend it.
+    """
 
 
 class TooManyFailed(PaxcastError):
@@ -46,4 +57,8 @@ class AirportTimeout(PaxcastError):
     """Tuning one airport took longer than `search.seconds_per_airport`."""
 
 
-FAIL_AT_ONCE = (ConfigurationError, BadFile, FutureDataRead, NothingToForecast, TooManyFailed)
+class AirportTooLarge(PaxcastError):
+    """Tuning one airport took more memory than `spark.worker_memory_mb`."""
+
+
+FAIL_AT_ONCE = (ConfigurationError, BadFile, FutureDataRead, NothingToForecast, AirportsOpen, TooManyFailed)

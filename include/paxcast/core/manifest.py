@@ -44,7 +44,11 @@ class Manifest:
     def batches(self) -> list[list[PlannedAirport]]:
         """The airports of each batch, in order."""
         count = max((a.batch for a in self.airports), default=-1) + 1
-        return [[a for a in self.airports if a.batch == i] for i in range(count)]
+        return [self.of_batch(i) for i in range(count)]
+
+    def of_batch(self, batch: int) -> list[PlannedAirport]:
+        """The airports of one batch, in order."""
+        return [a for a in self.airports if a.batch == batch]
 
     def champion(self, airport: str) -> Specification | None:
         """The specification in force for the airport when the context was frozen."""

@@ -35,6 +35,10 @@ class Release:
     def by_airport(self) -> dict[str, Entry]:
         return {entry.airport: entry for entry in self.entries}
 
+    def as_pairs(self) -> list[tuple[str, int]]:
+        """(model, version) of every airport."""
+        return [(entry.model, entry.version) for entry in self.entries]
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

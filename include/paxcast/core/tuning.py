@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from paxcast.core import calendar, choice, intervals, metrics
 from paxcast.core.candidates import Candidate, FitFailed, Fitted, Specification
@@ -74,7 +75,10 @@ class Tuned:
 
 
 def tune(series: Series, task: TuningTask, candidates: Mapping[str, Candidate], search: Search) -> Tuned:
-    """Search, choose, test, refit on the whole history, forecast. Raises FitFailed only if the final fit fails."""
+    """Search, choose, test, refit on the whole history, forecast.
+
+    Seasonal naive is published, and says so, where nothing can be judged or the chosen one cannot be refitted.
+    """
     frequency = calendar.frequency(series.frequency)
     folds = plan_folds(
         len(series.y),
@@ -170,9 +174,9 @@ def _published(
     frequency: calendar.Frequency,
 ) -> Tuned:
     series, task = run.series, run.task
+    decision, fitted = _refitted(run, decision)
     fold_scores = run.fold_scores(decision.specification)
     test, test_naive = run.test(decision.specification), run.test(choice.NAIVE)
-    fitted = _fit(series, decision.specification, run.candidates, task)
     judged = [*fold_scores, *([test] if test else [])]
     errors = np.concatenate([s.actual - s.forecast for s in judged])
     band = intervals.band(publishable(fitted.forecast(task.horizon)), errors)
@@ -189,6 +193,15 @@ def _published(
         test=test,
         metrics=_metrics(series, frequency, fold_scores, test, test_naive),
     )
+
+
+def _refitted(run: _Evaluation, decision: choice.Decision) -> tuple[choice.Decision, Fitted]:
+    """The specification fitted on the whole history; seasonal naive if that fails, which another try would not mend."""
+    try:
+        return decision, _fit(run.series, decision.specification, run.candidates, run.task)
+    except FitFailed as err:
+        reason = f"{decision.specification.candidate} could not be refitted ({err}): seasonal naive is published"
+        return choice.Decision(choice.NAIVE, "naive", reason), _fit(run.series, choice.NAIVE, run.candidates, run.task)
 
 
 def _metrics(
@@ -221,16 +234,25 @@ def _without_folds(
         f"{len(series.y)} periods are too few to judge a method on (that takes {shortest}): seasonal naive is published"
     )
     fitted = _fit(series, choice.NAIVE, candidates, task)
-    lag = frequency.season if len(series.y) > frequency.season else 1
-    band = intervals.band(publishable(fitted.forecast(task.horizon)), series.y[lag:] - series.y[:-lag])
+    changes = _past_changes(series.y, frequency.season, task.horizon)
+    band = intervals.band(publishable(fitted.forecast(task.horizon)), changes)
     return Tuned(
         specification=choice.NAIVE,
         decision=choice.Decision(choice.NAIVE, "naive", reason),
         fitted=fitted,
         band=band,
-        confidence=intervals.confidence(band, len(series.y) / frequency.season),
+        confidence=intervals.confidence(band, seasons_of_history=0),  # never high: no method was judged
         metrics={"naive_scale": fold_scale(series)},
     )
+
+
+def _past_changes(y: npt.NDArray[np.float64], season: int, horizon: int) -> npt.NDArray[np.float64]:
+    """The errors that seasonal naive would have made, y: [N] traffic: for each of the `horizon` steps the changes over
+    as many whole seasons as that step lies ahead, or as the history has; over one period where it has no season."""
+    unit = season if len(y) > season else 1
+    most = (len(y) - 1) // unit
+    lags = [unit * min(-(-step // unit), most) for step in range(1, horizon + 1)]
+    return np.concatenate([y[lag:] - y[:-lag] for lag in lags])
 
 
 def _fit(series: Series, specification: Specification, candidates: Mapping[str, Candidate], task: TuningTask) -> Fitted:

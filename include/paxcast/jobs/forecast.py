@@ -15,7 +15,7 @@ from paxcast.core.columns import FLEET
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.identity import bucket
 from paxcast.core.release import Entry, Release
-from paxcast.jobs import ledger, releases
+from paxcast.jobs import lease, ledger, releases
 from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.forecast")
@@ -28,21 +28,29 @@ def publish(ws: Workspace, release_id: str) -> bool:
     release = releases.load(ws, release_id)
     if release is None:
         raise ConfigurationError(f"fleet {ws.fleet}: there is no release {release_id}; `paxcast status` names them")
-    _write(ws, [e for e in release.entries if e.run_key == release.run_key])
-    before = releases.current(ws)
-    if before is not None and before.release_id == release.release_id:
+    _write(ws, release.entries)
+    if releases.is_current(ws, release):
+        releases.published(ws, release)
         return True
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
     version = _register(ws, registry, release)
+    with lease.alone(ws, lease.PUBLISH, release_id):  # runs of other dates may be publishing: none may undo a later one
+        releases.published(ws, release)
+        return _put_in_force(ws, registry, release, version)
+
+
+def _put_in_force(ws: Workspace, registry: Registry, release: Release, version: int) -> bool:
+    before = releases.current(ws)
     if not releases.may_replace(before, release):
-        log.info("release %s is of an earlier date than the one in force: kept, not published", release_id)
+        log.info("release %s is of an earlier date than the one in force, which stays", release.release_id)
         return False
-    for entry in release.entries:
-        if entry.run_key == release.run_key:
-            _move(registry, entry.model, entry.version)
+    as_before = set(before.as_pairs()) if before else set()
+    for model, entry_version in release.as_pairs():
+        if (model, entry_version) not in as_before:
+            _move(registry, model, entry_version)
     _move(registry, f"{ws.fleet}.release", version)
     releases.make_current(ws, release)
-    log.info("release %s is in force", release_id)
+    log.info("release %s is in force", release.release_id)
     return True
 
 
@@ -71,7 +79,7 @@ def forecasts(ws: Workspace, release: Release, airports: tuple[str, ...] = ()) -
     return found.sort_values(["airport", "ds"], ignore_index=True)
 
 
-def _write(ws: Workspace, entries: list[Entry]) -> None:
+def _write(ws: Workspace, entries: tuple[Entry, ...]) -> None:
     """Add the forecasts of these entries to the table, each once."""
     key = ["run_key", "airport", "checksum"]
     run_keys = sorted({e.run_key for e in entries})

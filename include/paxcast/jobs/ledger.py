@@ -1,5 +1,6 @@
 """The ledger: one immutable object per finished airport, and the table `outcomes` that each batch's end adds them to.
 
+runs/RUN_KEY/begun/AIRPORT-CHECKSUM-ATTEMPT-N.json    taken up by a worker, the N-th one in this attempt
 runs/RUN_KEY/outcomes/AIRPORT-CHECKSUM.json           finished: the commit point of an airport
 runs/RUN_KEY/models/AIRPORT-CHECKSUM.json             its fitted model, written just before
 runs/RUN_KEY/failed/AIRPORT-CHECKSUM-ATTEMPT.json     a transient failure: on record, not finished
@@ -14,6 +15,7 @@ from paxcast.adapters.delta_store import TABLES
 from paxcast.adapters.object_store import ObjectStore
 from paxcast.core import outcome as outcomes
 from paxcast.core.columns import FLEET
+from paxcast.core.manifest import Manifest, PlannedAirport
 from paxcast.core.outcome import Outcome
 from paxcast.jobs.workspace import Workspace
 
@@ -30,6 +32,14 @@ def record(objects: ObjectStore, result: Outcome, model: str | None = None) -> N
     if model is not None:
         objects.put_if_absent(f"{place}/models/{name}.json", model)
     objects.put_if_absent(f"{place}/outcomes/{name}.json", result.as_dict())
+
+
+def begin(objects: ObjectStore, run_key: str, airport: str, checksum: str, attempt: int) -> int:
+    """Put on record that a worker takes up an airport; the how-manieth it is, from 1. The ones before it were lost."""
+    number = 1
+    while not objects.put_if_absent(f"runs/{run_key}/begun/{airport}-{checksum}-{attempt:03d}-{number}.json", {}):
+        number += 1
+    return number
 
 
 def finished(objects: ObjectStore, run_key: str) -> Done:
@@ -64,6 +74,24 @@ def load_model(objects: ObjectStore, run_key: str, airport: str, checksum: str) 
     return model
 
 
+def settle(ws: Workspace, manifest: Manifest, batch: int) -> list[Outcome]:
+    """What became of each airport of a batch that has ended, added to the table; an airport without any outcome, whose
+    worker, driver or scheduler was lost and not replaced, is `failed` from here on."""
+    failures = attempts(ws.objects, manifest.run_key)
+    results = []
+    for a in manifest.of_batch(batch):
+        found = load(ws.objects, manifest.run_key, a.airport, a.checksum)
+        if found is None and (a.airport, a.checksum) in failures:
+            count = failures[a.airport, a.checksum]
+            found = load_failed(ws.objects, manifest.run_key, a.airport, a.checksum, count)
+        if found is None:
+            found = _cut_off(manifest, a)
+            record(ws.objects, found)
+        results.append(found)
+    compact(ws, results)
+    return results
+
+
 def compact(ws: Workspace, results: Iterable[Outcome]) -> int:
     """Add outcomes to the table, each once; how many were new."""
     keys = ["run_key", "airport", "checksum", "status", "attempt"]
@@ -89,6 +117,28 @@ def newest(ws: Workspace, run_key: str) -> pd.DataFrame:
     rows = rows.assign(open=rows["status"].eq(outcomes.FAILED))
     ordered = rows.sort_values(["airport", "open", "attempt"], ascending=[True, True, False])
     return ordered.drop_duplicates("airport").drop(columns="open").reset_index(drop=True)
+
+
+def still_open(ws: Workspace) -> pd.DataFrame:
+    """run_key, as_of, airport of everything that failed on a history on which no run of that date finished it."""
+    history = ["as_of", "airport", "checksum"]
+    rows = ws.tables.read("outcomes", [(FLEET, "=", ws.fleet)], ["run_key", *history, "status"])
+    over = rows.loc[rows["status"].isin(outcomes.FINISHED), history].drop_duplicates().assign(over=True)
+    merged = rows.merge(over, on=history, how="left")
+    return merged.loc[merged["over"].isna(), ["run_key", "as_of", "airport"]].drop_duplicates()
+
+
+def _cut_off(manifest: Manifest, planned: PlannedAirport) -> Outcome:
+    return Outcome(
+        run_key=manifest.run_key,
+        fleet=manifest.fleet,
+        airport=planned.airport,
+        as_of=manifest.as_of,
+        checksum=planned.checksum,
+        batch=planned.batch,
+        status=outcomes.FAILED,
+        reason="its batch ended before it was finished; the log of the batch's task tune says why",
+    )
 
 
 def _row(result: Outcome) -> dict[str, object]:

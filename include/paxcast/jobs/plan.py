@@ -8,8 +8,8 @@ import pandas as pd
 from paxcast.adapters.code_version import code_version
 from paxcast.core import calendar, outcome
 from paxcast.core import manifest as manifests
-from paxcast.core.errors import NothingToForecast, UnknownAirports
-from paxcast.core.manifest import Manifest, PlannedAirport
+from paxcast.core.errors import ConfigurationError, NothingToForecast, UnknownAirports
+from paxcast.core.manifest import Manifest
 from paxcast.jobs import histories, ledger, releases, validate
 from paxcast.jobs.run import Run
 from paxcast.jobs.validate import Validated
@@ -39,6 +39,7 @@ def plan(run: Run, validated: Validated) -> Planned:
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(_name(manifest.run_key, manifest.manifest_id), manifest.as_dict())
         manifest = load(run.ws, manifest.run_key, manifest.manifest_id)
+        run.ws.objects.put(_newest_name(run.run_key), {"manifest_id": manifest.manifest_id})
         _record_quarantined(run, bad)
     done = ledger.finished(run.ws.objects, run.run_key)
     already = sum((a.airport, a.checksum) in done for a in manifest.airports)
@@ -51,6 +52,12 @@ def load(ws: Workspace, run_key: str, manifest_id: str) -> Manifest:
     if value is None:
         raise KeyError(f"{run_key}: no manifest {manifest_id} in {ws.objects.root}")
     return manifests.from_dict(value)
+
+
+def newest(ws: Workspace, run_key: str) -> Manifest | None:
+    """The manifest that was planned last under a run key, or None before the first: for people who watch."""
+    pointer = ws.objects.get(_newest_name(run_key))
+    return load(ws, run_key, pointer["manifest_id"]) if pointer else None
 
 
 def _verdicts(run: Run, validated: Validated) -> pd.DataFrame:
@@ -73,10 +80,20 @@ def _selection(run: Run, verdicts: pd.DataFrame) -> set[str]:
             f"fleet {run.ws.fleet} ({len(everyone)} airports); check the codes, or ingest their data first"
         )
     selected = asked or everyone
-    if run.request.rerun_failed:
-        newest = ledger.newest(run.ws, run.run_key)
-        selected &= set(newest.loc[newest["status"] == outcome.FAILED, "airport"])
-    return selected
+    return selected & _open(run) if run.request.rerun_failed else selected
+
+
+def _open(run: Run) -> set[str]:
+    """The airports that failed under this run key. Raises ConfigurationError if they did so under another one only."""
+    rows = ledger.still_open(run.ws)
+    here = set(rows.loc[rows["run_key"] == run.run_key, "airport"])
+    elsewhere = rows[rows["as_of"] == calendar.as_of_text(run.as_of)]
+    if not here and len(elsewhere):
+        raise ConfigurationError(
+            f"rerun_failed: {len(elsewhere)} airports of {elsewhere['as_of'].iloc[0]} failed, but in "
+            f"{elsewhere['run_key'].iloc[0]}, under other settings; run that date without rerun_failed instead"
+        )
+    return here
 
 
 def _why(run: Run) -> str:
@@ -160,10 +177,9 @@ def _nothing(run: Run, bad: pd.DataFrame) -> str:
     )
 
 
-def planned_airports(manifest: Manifest, batch: int) -> list[PlannedAirport]:
-    """The airports of one batch."""
-    return [a for a in manifest.airports if a.batch == batch]
-
-
 def _name(run_key: str, manifest_id: str) -> str:
     return f"runs/{run_key}/manifests/{manifest_id}.json"
+
+
+def _newest_name(run_key: str) -> str:
+    return f"runs/{run_key}/planned.json"

@@ -31,11 +31,14 @@ def promote(ws: Workspace, run_key: str, manifest_as_of: str, now: pd.Timestamp,
             f"{run_key}: no airport was finished and registered, and fleet {ws.fleet} has no earlier release; "
             "`paxcast status` gives each airport's reason"
         )
+    if not entries and base is not None:
+        log.warning("%s: nothing was finished and registered; release %s stays", run_key, base.release_id)
+        return base
     made = release_core.compose(ws.fleet, manifest_as_of, run_key, base, entries)
     if base is not None and made.entries == base.entries and base.run_key == run_key:
         made = base
     _decisions(ws, made, fresh)
-    releases.publish(ws, made, now, backfill)
+    releases.keep(ws, made, now, backfill)
     log.info("release %s: %d airports, %d of them from this run", made.release_id, len(made.entries), len(entries))
     return made
 

@@ -19,12 +19,12 @@ log = logging.getLogger("paxcast.register")
 
 
 def register_batch(ws: Workspace, run_key: str, manifest_id: str, batch: int, dag_run_id: str = "") -> int:
-    """Register what the batch has finished; how many versions are new. Registering twice makes no second version.
+    """Settle the batch, and register what it has finished; how many versions are new. Twice makes no second version.
 
     Raises InfrastructureError within seconds if MLflow is down; nothing is refitted by trying again.
     """
     manifest = plan.load(ws, run_key, manifest_id)
-    missing = _unregistered(ws, manifest, batch)
+    missing = _unregistered(ws, run_key, ledger.settle(ws, manifest, batch))
     if not missing:
         return 0
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
@@ -50,6 +50,14 @@ def registrations(ws: Workspace, run_key: str) -> pd.DataFrame:
     return rows.sort_values("version").drop_duplicates(["airport", "checksum"])
 
 
+def not_registered(ws: Workspace, manifest: Manifest, batch: int | None = None) -> list[str]:
+    """The airports of a manifest, or of one of its batches, that have no model version from this very run."""
+    rows = registrations(ws, manifest.run_key)
+    there = set(zip(rows["airport"], rows["checksum"], strict=True))
+    wanted = manifest.airports if batch is None else manifest.of_batch(batch)
+    return [a.airport for a in wanted if (a.airport, a.checksum) not in there]
+
+
 def idem_key(result: Outcome) -> str:
     """The name of one airport's result, for ever."""
     return f"{result.run_key}/{result.airport}/{result.checksum}"
@@ -59,15 +67,10 @@ def model_name(fleet: str, airport: str) -> str:
     return f"{fleet}.{airport}"
 
 
-def _unregistered(ws: Workspace, manifest: Manifest, batch: int) -> list[Outcome]:
-    rows = registrations(ws, manifest.run_key)
+def _unregistered(ws: Workspace, run_key: str, results: Sequence[Outcome]) -> list[Outcome]:
+    rows = registrations(ws, run_key)
     there = set(zip(rows["airport"], rows["checksum"], strict=True))
-    found = (
-        ledger.load(ws.objects, manifest.run_key, a.airport, a.checksum)
-        for a in plan.planned_airports(manifest, batch)
-        if (a.airport, a.checksum) not in there
-    )
-    return [result for result in found if result is not None and result.status == OK]
+    return [r for r in results if r.status == OK and (r.airport, r.checksum) not in there]
 
 
 def _parent_tags(manifest: Manifest, dag_run_id: str) -> dict[str, str]:

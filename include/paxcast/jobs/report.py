@@ -1,7 +1,7 @@
 """Report: totals, the worst airports, the page of charts; red only above the fleet's `max_failed_share`."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
@@ -23,37 +23,53 @@ NOTE = "MASE: mean absolute error in the untouched test window, in units of seas
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The totals of a run and where its page is. `failed_share`: of the airports that were to be forecast."""
+    """The totals of a run. `failed_share`: of the airports that were to be forecast."""
 
     ok: int
     quarantined: int
     failed: int
     failed_share: float
-    page: str
 
 
-def report(ws: Workspace, run_key: str, manifest_id: str) -> Report:
-    """Write the page and the fleet's numbers. Raises TooManyFailed above `max_failed_share`, after writing them."""
+def write(ws: Workspace, run_key: str, manifest_id: str) -> str:
+    """Write the page and the fleet's numbers as they are now, in the place of an earlier try's; where the page is."""
     manifest = plan.load(ws, run_key, manifest_id)
-    rows = _with_unregistered_as_failed(ws, run_key, ledger.newest(ws, run_key))
-    counts = rows["status"].value_counts()
-    ok, quarantined, failed = (int(counts.get(s, 0)) for s in ("ok", "quarantined", "failed"))
-    share = failed / max(1, ok + failed)
+    rows = _judged(ws, run_key)
+    totals = _totals(rows)
     lines = [
-        f"As of {manifest.as_of}: {ok} airports forecast, {quarantined} quarantined, {failed} failed.",
+        f"As of {manifest.as_of}: {totals.ok} airports forecast, {totals.quarantined} quarantined, "
+        f"{totals.failed} failed.",
         _against_naive(rows),
-        NOTE,
     ]
-    page = _page(ws, manifest, rows, lines)
-    _log_fleet(ws, manifest, rows, {"ok": ok, "quarantined": quarantined, "failed": failed, "failed_share": share})
-    log.info("%s %s Page: %s", lines[0], lines[1], page)
-    if share > ws.settings.max_failed_share:
+    page = _page(ws, manifest, rows, [*lines, NOTE])
+    _log_fleet(ws, manifest, rows, asdict(totals))
+    log.info("%s %s", *lines)
+    return page
+
+
+def report(ws: Workspace, run_key: str, page: str) -> Report:
+    """The totals of a run, and where its page is, in the log. Raises TooManyFailed above `max_failed_share`."""
+    rows = _judged(ws, run_key)
+    totals = _totals(rows)
+    log.info("%d airports forecast, %d quarantined, %d failed. Page: %s", *list(asdict(totals).values())[:3], page)
+    if totals.failed_share > ws.settings.max_failed_share:
         worst = rows[rows["status"] == "failed"].iloc[0]
         raise TooManyFailed(
-            f"{run_key}: {failed} of {ok + failed} airports failed, {share:.1%}, above max_failed_share "
-            f"{ws.settings.max_failed_share:.1%}; the first, {worst['airport']}: {worst['reason']}"
+            f"{run_key}: {totals.failed} of {totals.ok + totals.failed} airports failed, {totals.failed_share:.1%}, "
+            f"above max_failed_share {ws.settings.max_failed_share:.1%}; the first, {worst['airport']}: "
+            f"{worst['reason']}"
         )
-    return Report(ok, quarantined, failed, share, page)
+    return totals
+
+
+def _judged(ws: Workspace, run_key: str) -> pd.DataFrame:
+    return _with_unregistered_as_failed(ws, run_key, ledger.newest(ws, run_key))
+
+
+def _totals(rows: pd.DataFrame) -> Report:
+    counts = rows["status"].value_counts()
+    ok, quarantined, failed = (int(counts.get(s, 0)) for s in ("ok", "quarantined", "failed"))
+    return Report(ok, quarantined, failed, failed / max(1, ok + failed))
 
 
 def _with_unregistered_as_failed(ws: Workspace, run_key: str, rows: pd.DataFrame) -> pd.DataFrame:

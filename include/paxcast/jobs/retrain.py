@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from paxcast.adapters import spark
-from paxcast.core.errors import BatchIncomplete, TooManyFailed
+from paxcast.core.errors import BatchIncomplete, InfrastructureError, TooManyFailed
 from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import FAILED, OK
-from paxcast.jobs import forecast, ledger, plan, promote, register, report, tune, validate
-from paxcast.jobs.run import Request, open_run
+from paxcast.jobs import forecast, lease, ledger, plan, promote, register, report, tune, validate
+from paxcast.jobs.run import Request, Run, open_run
 from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast")
@@ -23,19 +23,25 @@ def retrain(ws: Workspace, request: Request, now: pd.Timestamp) -> dict[str, Any
     others are released all the same.
     """
     run = open_run(ws, request)
-    validated = validate.validate(run)
-    planned = plan.plan(run, validated)
     if request.dry_run:
-        return _planned_only(planned.manifest)
+        return _planned_only(plan.plan(run, validate.validate(run)).manifest)
+    with lease.held_by_this_process(ws, lease.of_date(request.as_of), request.request_id, run.run_key):
+        return _line(run, now)
+
+
+def _line(run: Run, now: pd.Timestamp) -> dict[str, Any]:
+    ws = run.ws
+    manifest = plan.plan(run, validate.validate(run)).manifest
     before = ledger.finished(ws.objects, run.run_key)
-    _tune_and_register(run.ws, planned.manifest, before)
-    released = promote.promote(ws, run.run_key, planned.manifest.as_of, now)
+    _tune_and_register(ws, manifest, before)
+    released = promote.promote(ws, run.run_key, manifest.as_of, now, run.request.backfill)
     forecast.publish(ws, released.release_id)
+    page = report.write(ws, run.run_key, manifest.manifest_id)
     try:
-        report.report(ws, run.run_key, planned.manifest.manifest_id)
+        report.report(ws, run.run_key, page)
     except TooManyFailed as err:
         log.warning("%s", err)  # the DAG's run is red for it; here the result and the exit code say so
-    return _result(ws, planned.manifest, before, released.release_id)
+    return _result(ws, manifest, before, released.release_id)
 
 
 def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -> None:
@@ -47,8 +53,8 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
             for index in still_open:
                 try:
                     tune.tune_batch(session, ws, manifest.run_key, manifest.manifest_id, index)
-                except BatchIncomplete as err:
-                    log.warning("%s", err)  # every failure is in the ledger, and in the result
+                except (BatchIncomplete, InfrastructureError) as err:
+                    log.warning("batch %02d: %s", index, err)  # every failure is in the ledger, and in the result
     for index in range(len(batches)):
         register.register_batch(ws, manifest.run_key, manifest.manifest_id, index)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from paxcast.core import calendar, identity
-from paxcast.core.columns import FLEET
 from paxcast.core.errors import ConfigurationError
+from paxcast.jobs import ledger
 from paxcast.jobs.workspace import Workspace, open_workspace
 
 
@@ -67,5 +67,5 @@ def _revision(ws: Workspace, base: str, request: Request) -> int:
 
 def newest_failed_as_of(ws: Workspace) -> pd.Timestamp | None:
     """The as_of of the newest run that has failed airports: what `rerun_failed` means when no date is given."""
-    rows = ws.tables.read("outcomes", [(FLEET, "=", ws.fleet), ("status", "=", "failed")], ["as_of"])
-    return max((calendar.parse_as_of(a) for a in rows["as_of"].unique()), default=None)
+    still_open = ledger.still_open(ws)
+    return max((calendar.parse_as_of(a) for a in still_open["as_of"].unique()), default=None)

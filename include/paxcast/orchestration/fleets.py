@@ -24,16 +24,17 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(
             exception=errors.BatchIncomplete,
             action=RetryAction.RETRY,
-            retry_delay=timedelta(seconds=10),
+            retry_delay=timedelta(seconds=5),
             reason="only the failed airports are refitted",
         ),
     ]
 )
 DEFAULT_ARGS = {
     "owner": "paxcast",
-    "retries": 2,
-    "retry_delay": timedelta(minutes=1),
+    "retries": 3,
+    "retry_delay": timedelta(seconds=20),  # also after a process was lost; 20, 40, 80 s and up to twice as long
     "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),  # a task that is cleared often counts its tries on
     "retry_policy": RETRY_POLICY,
 }
 

@@ -4,22 +4,23 @@ Jobs are imported inside the functions: a DAG file must parse in a fraction of a
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import get_current_context
-
-from paxcast.core.errors import ConfigurationError
-from paxcast.orchestration.params import RetrainParams
+from paxcast.orchestration import dag_run
 from paxcast.settings import load_fleet
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import SparkSession
 
-    from paxcast.jobs.run import Request, Run
+    from paxcast.jobs.run import Run
     from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.task")
 Planned = dict[str, Any]
+RELEASE, PAGE = "release", "page"
 
 
 def ingest(fleet: str) -> dict[str, int]:
@@ -45,7 +46,9 @@ def validate(fleet: str) -> dict[str, int]:
 
     from paxcast.jobs import validate as job
 
-    validated = job.validate(_run(fleet))
+    run = _run(fleet)
+    with _alone(run.ws, run.as_of, run.run_key, dry_run=run.request.dry_run):
+        validated = job.validate(run)
     log.info("%d airports, %d quarantined", validated.airports, validated.quarantined)
     return asdict(validated)
 
@@ -56,15 +59,16 @@ def plan(fleet: str, validated: dict[str, int]) -> Planned:
     from paxcast.jobs.validate import Validated
 
     run = _run(fleet)
-    planned = job.plan(run, Validated(**validated))
+    with _alone(run.ws, run.as_of, run.run_key, dry_run=run.request.dry_run):
+        planned = job.plan(run, Validated(**validated))
     manifest = planned.manifest
     log.info("%s: %d airports, %d already done", manifest.run_key, len(manifest.airports), planned.already_done)
     if run.request.dry_run:
         log.info("dry run; would forecast %s", ", ".join(a.airport for a in manifest.airports))
         return {"batches": []}
-    shared = {"run_key": manifest.run_key, "manifest_id": manifest.manifest_id}
+    shared = {"run_key": manifest.run_key, "manifest_id": manifest.manifest_id, "as_of": manifest.as_of}
     batches = [{**shared, "batch": i, "label": label} for i, label in enumerate(planned.labels)]
-    return {**shared, "as_of": manifest.as_of, "batches": batches}
+    return {**shared, "batches": batches}
 
 
 def batches(planned: Planned) -> list[dict[str, Any]]:
@@ -76,45 +80,100 @@ def tune(fleet: str, batch: dict[str, Any], spark: "SparkSession") -> dict[str, 
     """Tune one batch on Spark; how many were refitted and kept. Fails, after writing all, if an airport failed."""
     from paxcast.jobs.tune import tune_batch
 
-    _label(batch)
-    report = tune_batch(spark, _workspace(fleet), batch["run_key"], batch["manifest_id"], batch["batch"])
+    dag_run.label(batch)
+    with _working_on(fleet, batch) as ws:
+        report = tune_batch(spark, ws, batch["run_key"], batch["manifest_id"], batch["batch"])
     return {"refitted": len(report.refitted), "kept": len(report.kept)}
 
 
 def register(fleet: str, batch: dict[str, Any]) -> int:
-    """Register what the batch has finished; how many versions are new."""
+    """Register what the batch has finished; how many versions are new. Red, when all is done, if airports are open."""
     from paxcast.jobs.register import register_batch
 
-    _label(batch)
-    run_id = get_current_context()["dag_run"].run_id
-    return register_batch(_workspace(fleet), batch["run_key"], batch["manifest_id"], batch["batch"], run_id)
+    dag_run.label(batch)
+    with _working_on(fleet, batch) as ws:
+        new = register_batch(ws, batch["run_key"], batch["manifest_id"], batch["batch"], dag_run.run_id())
+    _red_if_open(ws, batch, batch["batch"])
+    return new
 
 
-def promote(fleet: str, planned: Planned) -> str:
-    """Decide, and make the release; its id."""
+def promote(fleet: str, planned: Planned) -> None:
+    """Decide, and make the release; its id is handed on. Red, when all is done, if airports are open."""
     import pandas as pd
 
     from paxcast.jobs.promote import promote as job
 
     now = pd.Timestamp.now(tz="UTC")
-    release = job(_workspace(fleet), planned["run_key"], planned["as_of"], now, _is_backfill())
-    return release.release_id
+    with _working_on(fleet, planned) as ws:
+        made = job(ws, planned["run_key"], planned["as_of"], now, dag_run.is_backfill())
+        dag_run.hand_on(RELEASE, made.release_id)
+    _red_if_open(ws, planned)
 
 
-def forecast(fleet: str, release_id: str) -> bool:
-    """Write the forecasts and publish the release; whether it is in force now."""
+def forecast(fleet: str, planned: Planned) -> None:
+    """Write the forecasts, publish the release, and write the page. Red, when all is done, if airports are open."""
+    from paxcast.jobs import report
     from paxcast.jobs.forecast import publish
 
-    return publish(_workspace(fleet), release_id)
+    release_id = dag_run.handed_on("promote", RELEASE)
+    with _working_on(fleet, planned) as ws:
+        publish(ws, release_id)
+        dag_run.hand_on(PAGE, report.write(ws, planned["run_key"], planned["manifest_id"]))
+    _red_if_open(ws, planned)
 
 
 def report(fleet: str, planned: Planned) -> dict[str, Any]:
-    """Totals and the page; fails above the fleet's max_failed_share."""
+    """The run's totals, and the end of its lease; fails above the fleet's max_failed_share."""
     from dataclasses import asdict
 
+    from paxcast.core.calendar import parse_as_of
+    from paxcast.jobs import lease
     from paxcast.jobs.report import report as job
 
-    return asdict(job(_workspace(fleet), planned["run_key"], planned["manifest_id"]))
+    page = dag_run.handed_on("forecast", PAGE)
+    with _working_on(fleet, planned) as ws:
+        totals = job(ws, planned["run_key"], page)
+    lease.release(ws, lease.of_date(parse_as_of(planned["as_of"])), dag_run.owner())
+    return asdict(totals)
+
+
+@contextmanager
+def _working_on(fleet: str, planned: dict[str, Any]) -> "Iterator[Workspace]":
+    """The fleet's workspace, while this run holds the lease of its date."""
+    from paxcast.core.calendar import parse_as_of
+
+    ws = _workspace(fleet)
+    with _alone(ws, parse_as_of(planned["as_of"]), planned["run_key"]):
+        yield ws
+
+
+@contextmanager
+def _alone(ws: "Workspace", as_of: "pd.Timestamp", run_key: str, *, dry_run: bool = False) -> "Iterator[None]":
+    """No other run writes this fleet's date meanwhile; it stays this run's until report, or until it expires."""
+    from paxcast.jobs import lease
+
+    if dry_run:
+        yield
+        return
+    with lease.held(ws, lease.of_date(as_of), dag_run.owner(), run_key):
+        yield
+
+
+def _red_if_open(ws: "Workspace", planned: dict[str, Any], batch: int | None = None) -> None:
+    """Raises AirportsOpen if airports of the run, or of one batch of it, are not done.
+
+    Airflow's "Clear failed" takes up red tasks only, and what comes after a batch must run again with it.
+    """
+    from paxcast.core.errors import AirportsOpen
+    from paxcast.jobs import plan, register
+
+    manifest = plan.load(ws, planned["run_key"], planned["manifest_id"])
+    airports = register.not_registered(ws, manifest, batch)
+    if airports:
+        raise AirportsOpen(
+            f"done, without {len(airports)} airports that are open: {', '.join(airports[:5])}"
+            f"{' ...' if len(airports) > 5 else ''}. Once the cause is gone, clear the run's failed tasks"
+        )
 
 
 def _workspace(fleet: str) -> "Workspace":
@@ -127,50 +186,4 @@ def _run(fleet: str) -> "Run":
     from paxcast.jobs.run import open_run
 
     ws = _workspace(fleet)
-    return open_run(ws, _request(ws))
-
-
-def _request(ws: "Workspace") -> "Request":
-    """What this DAG run was asked to do. Unknown keys are refused here: Airflow itself accepts them."""
-    from paxcast.core.calendar import parse_as_of
-    from paxcast.jobs.run import Request, newest_failed_as_of
-
-    context = get_current_context()
-    dag_run = context["dag_run"]
-    unknown = sorted(set(dag_run.conf or {}) - set(RetrainParams.model_fields))
-    if unknown:
-        known = ", ".join(RetrainParams.model_fields)
-        raise ConfigurationError(f"the trigger's configuration: unknown {', '.join(unknown)}; there are: {known}")
-    params = RetrainParams.model_validate({name: context["params"][name] for name in RetrainParams.model_fields})
-    as_of = parse_as_of(params.as_of.isoformat()) if params.as_of else None
-    if as_of is None and params.rerun_failed:
-        as_of = newest_failed_as_of(ws)
-    return Request(
-        as_of=as_of if as_of is not None else parse_as_of(_instant(dag_run)),
-        airports=tuple(params.airports or ()),
-        max_evals=params.max_evals,
-        force=params.force,
-        rerun_failed=params.rerun_failed,
-        dry_run=params.dry_run,
-        request_id=dag_run.run_id,
-        backfill=_is_backfill(),
-    )
-
-
-def _instant(dag_run: Any) -> str:
-    """The triggering event's as_of, else the data interval's end, else when the run was due: never the clock."""
-    from paxcast.core.calendar import parse_as_of
-
-    events = [str(e.extra["as_of"]) for e in dag_run.consumed_asset_events if "as_of" in (e.extra or {})]
-    if events:
-        return max(events, key=parse_as_of)
-    return f"{dag_run.data_interval_end or dag_run.run_after:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _is_backfill() -> bool:
-    return get_current_context()["dag_run"].run_type == "backfill"  # an enum: its str() is DagRunType.BACKFILL
-
-
-def _label(batch: dict[str, Any]) -> None:
-    """Before anything can fail: Airflow renders a mapped task's name after it ran."""
-    get_current_context()["label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
+    return open_run(ws, dag_run.request(ws))

@@ -54,11 +54,12 @@ def test_its_text_is_a_whole_prophet_model_that_forecasts_the_same_and_keeps_no_
     ("frequency", "days", "periods", "seasonalities"),
     [
         ("D", "2020-01-01", 60, {"weekly"}),
-        ("D", "2019-01-01", 731, {"weekly", "yearly"}),
-        ("W", "2020-01-06", 60, set()),
-        ("W", "2019-01-06", 106, {"yearly"}),
-        ("MS", "2020-01-01", 24, set()),
-        ("MS", "2020-01-01", 25, {"yearly"}),
+        ("D", "2019-01-01", 729, {"weekly"}),
+        ("D", "2019-01-01", 730, {"weekly", "yearly"}),
+        ("W", "2020-01-06", 104, set()),
+        ("W", "2019-01-06", 105, {"yearly"}),
+        ("MS", "2020-01-01", 23, set()),
+        ("MS", "2020-01-01", 24, {"yearly"}),  # the shortest history that Prophet is tried on
     ],
 )
 def test_seasons_are_those_that_the_data_can_show(fit, growing, frequency, days, periods, seasonalities):

@@ -18,7 +18,7 @@ from paxcast.core.columns import DS, Y
 from paxcast.core.series import Series
 from paxcast.core.space import INTEGERS, Parameters
 
-YEARLY_FROM_DAYS = 730  # Prophet's own rule: yearly seasonality from two years of history on
+YEARLY_FROM_DAYS = 730  # yearly seasonality from two whole years of periods on: 24 months, 105 weeks, 730 days
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ProphetCandidate:
 def _model(series: Series, parameters: Parameters):  # type: ignore[no-untyped-def]
     from prophet import Prophet
 
-    days = (series.ds[-1] - series.ds[0]) / np.timedelta64(1, "D")
+    days = (series.next_periods(1)[0].to_datetime64() - series.ds[0]) / np.timedelta64(1, "D")
     arguments = {k: int(v) if k in INTEGERS else v for k, v in parameters.items()}
     model = Prophet(
         yearly_seasonality=bool(days >= YEARLY_FROM_DAYS),

@@ -1,0 +1,53 @@
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from paxcast.adapters.limits import deadline, memory_limit
+from paxcast.core.errors import AirportTimeout, AirportTooLarge
+
+
+def test_work_that_takes_too_long_is_stopped_and_named() -> None:
+    started = time.monotonic()
+    with pytest.raises(AirportTimeout, match=r"ATL: not done after 0\.2 s"), deadline(0.2, "ATL"):
+        time.sleep(30)
+    assert time.monotonic() - started < 5
+
+
+def test_waiting_for_another_process_is_stopped_too() -> None:
+    with subprocess.Popen(["sleep", "30"]) as child:
+        with pytest.raises(AirportTimeout), deadline(0.2, "ATL"):
+            child.wait()
+        child.kill()
+
+
+def test_work_in_time_is_left_alone_and_no_alarm_goes_off_later() -> None:
+    with deadline(0.2, "ATL"):
+        value = 1 + 1
+    time.sleep(0.3)
+    assert value == 2
+
+
+def used_mib() -> int:
+    """The address space of this process now."""
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - a kernel file, read as one
+        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmSize"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its address space")
+def test_work_that_needs_too_much_memory_is_stopped_named_and_the_limit_lifted() -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = used_mib() + 300
+    with pytest.raises(AirportTooLarge, match=rf"ATL: needs more than {limit} MiB"), memory_limit(limit, "ATL"):
+        np.ones(400 * 1024 * 1024, dtype=np.uint8)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert np.ones(400 * 1024 * 1024, dtype=np.uint8).sum() == 400 * 1024 * 1024
+
+
+def test_no_limit_is_set_when_none_is_asked_for() -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with memory_limit(0, "ATL"):
+        assert resource.getrlimit(resource.RLIMIT_AS) == before
