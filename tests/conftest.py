@@ -39,7 +39,7 @@ def fleet_table(codes: list[str], periods: int, frequency: str, last: str) -> pd
 MakeFleet = Callable[..., Path]
 
 
-def write_fleet(folder: Path, table: pd.DataFrame, name: str = "small", **settings: Any) -> Path:
+def _write_fleet(folder: Path, table: pd.DataFrame, name: str = "small", **settings: Any) -> Path:
     """A fleet's CSV and YAML in a folder; few evaluations, two Spark tasks. The path of the YAML."""
     import yaml  # not at the top: tests/core runs without it, and this file is loaded there too
 
@@ -59,7 +59,7 @@ def write_fleet(folder: Path, table: pd.DataFrame, name: str = "small", **settin
 @pytest.fixture
 def make_fleet(tmp_path: Path, isolated_home: Path) -> MakeFleet:
     """Writes a fleet's files for one test, which keeps everything in a home of its own."""
-    return partial(write_fleet, tmp_path)
+    return partial(_write_fleet, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +69,15 @@ def new_fleet(tmp_path_factory: pytest.TempPathFactory) -> MakeFleet:
     def make(table: pd.DataFrame, **settings: Any) -> Path:
         folder = tmp_path_factory.mktemp("fleet")
         places = {"store": str(folder / "store"), "mlflow": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"}}
-        return write_fleet(folder, table, **places, **settings)
+        return _write_fleet(folder, table, **places, **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_fleet() -> Callable[..., Path]:
+    """Writes a fleet's files into a folder: `write_fleet(folder, table, name, **settings)`."""
+    return _write_fleet
 
 
 @pytest.fixture(scope="session")
