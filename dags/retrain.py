@@ -16,7 +16,6 @@ run's failed tasks, and only the open airports are refitted. `{"rerun_failed": t
 
 from airflow.sdk import dag, task, task_group
 
-from paxcast.adapters.spark import session_conf
 from paxcast.orchestration import fleets, params, tasks
 from paxcast.settings import Settings
 
@@ -25,8 +24,7 @@ EVEN_IF_RED = "all_done_min_one_success"  # plan is the one success; after a dry
 
 
 def retrain_dag(settings: Settings) -> None:
-    fleet, spark = settings.fleet, settings.spark
-    conf = session_conf(None if spark.conn_id else spark.master, spark.conf)
+    fleet = settings.fleet
 
     @dag(
         dag_id=f"retrain_{fleet}",
@@ -42,7 +40,7 @@ def retrain_dag(settings: Settings) -> None:
     def retrain():
         @task_group
         def batch(of):
-            tune = task.pyspark(tasks.tune, conn_id=spark.conn_id, config_kwargs=conf, map_index_template=LABEL)
+            tune = task.pyspark(tasks.tune, map_index_template=LABEL, **fleets.spark(settings))
             register = task(tasks.register, trigger_rule="all_done", map_index_template=LABEL)
             tune(fleet, of) >> register(fleet, of)
 

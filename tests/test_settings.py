@@ -182,6 +182,12 @@ def test_a_file_that_is_not_there_is_refused_naming_it(tmp_path):
         load(tmp_path / "no.yaml")
 
 
+def test_where_a_configuration_came_from_is_no_setting_of_it(write):
+    assert refusal(write("origin: elsewhere.yaml")) == (
+        "origin: unknown setting; remove it, or see docs/configuration.md"
+    )
+
+
 # --- what changes numbers
 
 FULL = """
@@ -266,8 +272,14 @@ def test_another_budget_is_another_configuration_and_none_is_the_same(write):
     assert fleet.with_max_evals(3).numbers() == fleet.numbers() | {
         "search": fleet.numbers()["search"] | {"max_evals": 3}
     }
-    with pytest.raises(ValueError, match="max_evals"):
-        fleet.with_max_evals(0)
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1001])
+def test_a_budget_out_of_bounds_is_refused_with_the_bounds(write, budget):
+    with pytest.raises(
+        ConfigurationError, match=f"^max_evals: {budget} is out of bounds; state 1 to 1000 evaluations$"
+    ):
+        load(write()).with_max_evals(budget)
 
 
 # --- the environment
@@ -286,6 +298,37 @@ def test_the_file_wins_over_the_defaults_which_are_in_paxcasts_home(write, tmp_p
     default = load(write())
     home = tmp_path / "home"
     assert (default.store_root, default.tracking_uri) == (f"{home}/store", f"sqlite:///{home}/mlflow.db")
+
+
+@pytest.mark.parametrize(
+    ("stated", "root"), [("store", "{file}/store"), ("../store", "{file}/../store"), ("~/store", "{user}/store")]
+)
+def test_a_store_is_found_beside_the_configuration_that_names_it(write, tmp_path, monkeypatch, stated, root):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    expected = Path(root.format(file=tmp_path, user=tmp_path / "user")).resolve()
+    assert load(write(f"store: {stated}")).store_root == str(expected)
+
+
+def test_a_store_of_the_environment_is_found_from_the_working_directory_and_stays_there(write, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("PAXCAST_STORE", "mine")
+    assert load(write("store: other")).store_root == str(tmp_path / "work" / "mine")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/paxcast", "file:///data/../store", "memory://"])
+def test_an_address_of_an_object_store_is_taken_as_it_is(write, monkeypatch, address):
+    assert load(write(f"store: {address}")).store_root == address
+    monkeypatch.setenv("PAXCAST_STORE", address)
+    assert load(write()).store_root == address
+
+
+def test_a_source_under_the_users_home_is_found_there(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    at_home = load(write(minimal="source: {kind: file, path: ~/traffic.csv}"))
+    assert at_home.source_path == tmp_path / "user" / "traffic.csv"
 
 
 def test_settings_cannot_be_changed(write):

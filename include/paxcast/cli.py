@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.live import Live
+from rich.table import Column, Table
+from rich.text import Text
 
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError, PaxcastError
@@ -18,7 +20,10 @@ from paxcast.jobs import workspace
 from paxcast.settings import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-out, err = Console(), Console(stderr=True)
+# What is printed is data: a file's cell such as [/x] is no markup, and a line is as long as it is.
+PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+WIDE = 100_000  # characters: wider than any table
+out, err = Console(**PLAIN), Console(**PLAIN, stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The last day that counts as known: 2013-12-31.")]
@@ -102,11 +107,18 @@ def retrain(
 
 
 @app.command()
-def status(context: typer.Context, as_json: Json = False) -> None:
+def status(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", help="First follow the runs under way, to their end.")] = False,
+    as_json: Json = False,
+) -> None:
     """One line an airport: is it forecast, by what, how well, and if not, why."""
     from paxcast.jobs.status import status as job
 
-    rows = job(_open(context))
+    ws = _open(context)
+    if watch:
+        _follow(ws)
+    rows = job(ws)
     if as_json:
         return _print_json(rows)
     return print_status(rows)
@@ -149,6 +161,26 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _follow(ws: workspace.Workspace) -> None:
+    """Runs under way, on stderr: on a terminal in place, else a line for every 5 % of one."""
+    from paxcast.jobs import progress
+
+    told: dict[str, int] = {}
+    seen = False
+    with Live(console=err, auto_refresh=False, transient=True) as live:
+        for runs in progress.follow(ws):
+            seen = True
+            if err.is_terminal:
+                live.update(Text("\n".join(map(str, runs))), refresh=True)
+                continue
+            for run in runs:
+                if run.settled - told.get(run.what, -run.airports) >= run.step:
+                    told[run.what] = run.settled
+                    err.print(str(run))
+    if not seen:
+        err.print(f"fleet {ws.fleet}: no run is under way")
+
+
 def print_status(rows: list[dict[str, Any]]) -> None:
     """The table of airports on the terminal."""
     columns = ["airport", "method", "mase", "mase_naive", "status", "as_of", "version"]
@@ -173,10 +205,12 @@ def _print_retrained(result: dict[str, Any]) -> None:
 
 
 def _print_table(columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False)
+    """On a terminal long cells are folded to its width; elsewhere the table is as wide as its content."""
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    console = out if out.is_terminal else Console(**PLAIN, width=WIDE)
+    console.print(table, soft_wrap=False)
 
 
 def _cell(value: Any) -> str:
@@ -190,7 +224,12 @@ def _print_json(value: Any) -> None:
 
 
 def _codes(text: str | None) -> tuple[str, ...]:
-    return tuple(sorted({code.strip() for code in text.split(",") if code.strip()})) if text else ()
+    if text is None:
+        return ()
+    codes = tuple(sorted({code.strip() for code in text.split(",") if code.strip()}))
+    if not codes:
+        raise ConfigurationError("--airports: names no airport; write it like ATL,BOS, or leave it out for all of them")
+    return codes
 
 
 def _now() -> pd.Timestamp:

@@ -33,14 +33,16 @@ class FileSettings(Section):
     """A CSV or Parquet file, or a folder of them, with its columns mapped."""
 
     kind: Literal["file"]
-    path: str = Field(description="A file or a folder; relative to the configuration file.")
+    path: str = Field(description="A file, or a folder with its subfolders; relative to the configuration file.")
     airport: str = Field("airport", description="The column that holds the airport's code.")
     date: str = Field("date", description="The column that holds the period's start.")
     value: str = Field("passengers", description="The column that holds the traffic.")
     known_at: str | None = Field(None, description="The column that says when a row was published, if there is one.")
-    frequency: Literal["D", "W", "MS"] | None = Field(None, description="Stated, or inferred from the data.")
+    frequency: Literal["D", "W", "MS"] | None = Field(None, description="Stated, or inferred from the first delivery.")
     absent: Literal["missing", "zero"] = Field("missing", description="What an absent period means.")
-    delay_days: int = Field(0, ge=0, description="Days from a period's end until it is known.")
+    delay_days: int = Field(
+        0, ge=0, description="Days from a period's end until it is known; fixed for a row when it is ingested."
+    )
     date_format: str | None = None
     separator: str | None = None
     decimal: str = "."
@@ -115,6 +117,7 @@ class SparkSettings(Section):
 
     conn_id: str | None = Field(None, description="An Airflow connection of a cluster; it wins over master.")
     master: str = Field("local[*,4]", description="local[N,4]: plain local[N] never retries a task.")
+    batches_at_once: int = Field(1, ge=1, description="More only help where Spark runs on more than one machine.")
     partitions: int = Field(0, ge=0, description="Spark tasks a batch; 0: four for each core.")
     worker_memory_mb: int = Field(
         4096, ge=0, description="Address space for one airport; one that needs more has failed. 0: no limit."
@@ -163,7 +166,10 @@ class Settings(Section):
         """The same settings with another search budget; a different configuration, with its own run key."""
         if max_evals is None:
             return self
-        search = SearchSettings.model_validate({**self.search.model_dump(), "max_evals": max_evals})
+        try:
+            search = SearchSettings.model_validate({**self.search.model_dump(), "max_evals": max_evals})
+        except ValidationError as err:
+            raise ConfigurationError(f"max_evals: {max_evals} is out of bounds; state 1 to 1000 evaluations") from err
         return self.model_copy(update={"search": search})
 
     def with_numbers(self, numbers: dict[str, Any]) -> "Settings":
@@ -177,14 +183,19 @@ class Settings(Section):
     def source_path(self) -> Path:
         """Where the `file` source reads: as written, or relative to the configuration file."""
         assert isinstance(self.source, FileSettings)
-        return (
-            (Path(self.origin).parent / self.source.path).resolve() if self.origin else Path(self.source.path).resolve()
-        )
+        return _absolute(self.source.path, self.origin)
 
     @cached_property
     def store_root(self) -> str:
-        """The root of tables and objects: PAXCAST_STORE, else the file's, else .paxcast/store in the project."""
-        return os.environ.get("PAXCAST_STORE") or self.store or str(home() / "store")
+        """The root of tables and objects: PAXCAST_STORE, else the file's, else .paxcast/store in the project.
+
+        A folder is absolute: PAXCAST_STORE is relative to the working directory, the file's to the file.
+        """
+        stated = os.environ.get("PAXCAST_STORE")
+        root, origin = (stated, "") if stated else (self.store, self.origin)
+        if not root:
+            return str(home() / "store")
+        return root if "://" in root else str(_absolute(root, origin))
 
     @cached_property
     def tracking_uri(self) -> str:
@@ -194,6 +205,12 @@ class Settings(Section):
     @property
     def experiment(self) -> str:
         return self.mlflow.experiment or f"paxcast-{self.fleet}"
+
+
+def _absolute(path: str, origin: str) -> Path:
+    """A path as written, ~ for the user's home, relative to the folder of the file `origin`, if there is one."""
+    folder = Path(origin).parent if origin else Path()
+    return (folder / os.path.expanduser(path)).resolve()  # noqa: PTH111 leaves ~nobody as it is, where Path raises
 
 
 def home() -> Path:
@@ -211,6 +228,16 @@ def fleet_files() -> list[Path]:
 def load(path: Path | None = None) -> Settings:
     """The settings in a YAML file (default: the demo fleet). Raises ConfigurationError naming the file and the key."""
     path = (path or DEMO).resolve()
+    raw = _mapping(path)
+    try:
+        return Settings.model_validate({"fleet": _stem(path), **raw, "origin": str(path)})
+    except ValidationError as err:
+        raise ConfigurationError(_explained(path, err)) from err
+    except ConfigurationError as err:
+        raise ConfigurationError(f"{path}: {err}") from err
+
+
+def _mapping(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
@@ -223,12 +250,9 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigurationError(f"{path}: not valid YAML: {err}") from err
     if not isinstance(raw, dict):
         raise ConfigurationError(f"{path}: a configuration is a mapping that holds at least `source:`")
-    try:
-        return Settings.model_validate({"fleet": _stem(path), **raw, "origin": str(path)})
-    except ValidationError as err:
-        raise ConfigurationError(_explained(path, err)) from err
-    except ConfigurationError as err:
-        raise ConfigurationError(f"{path}: {err}") from err
+    if "origin" in raw:  # a field, but none that a file may set
+        raise ConfigurationError(f"{path}: origin: unknown setting; remove it, or see docs/configuration.md")
+    return raw
 
 
 def read_fleets() -> tuple[dict[str, Settings], list[str]]:

@@ -86,6 +86,25 @@ def test_a_byte_order_mark_quotes_blanks_in_the_header_and_empty_lines_are_read_
     assert (len(delivery.rows), delivery.received) == (2, 2)
 
 
+@pytest.mark.parametrize("blank", [",,,", " , ,\t,", ",", '"","","",""'])
+def test_a_line_of_blank_fields_only_is_a_blank_line(tmp_path, blank):
+    delivery = read(tmp_path / "traffic.csv", THREE_ROWS + f"{blank}\n" * 5, max_rejected_share=0.0)
+    assert (values(delivery), delivery.received, delivery.rejected) == (EXPECTED, 3, [])
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"'])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_first_line_that_names_the_separator_is_heeded_and_skipped(tmp_path, line, line_end):
+    text = line_end.join([line, *THREE_ROWS.replace(",", ";").splitlines(), "EWR;2013-01-02;;d"])
+    delivery = read(tmp_path / "traffic.csv", text)
+    assert values(delivery) == EXPECTED
+    assert reasons(delivery) == [("traffic.csv", 4, "value is blank")]
+
+
+def test_a_line_that_names_the_separator_is_skipped_where_the_setting_states_another(tmp_path):
+    assert values(read(tmp_path / "traffic.csv", "sep=;\n" + THREE_ROWS, separator=",")) == EXPECTED
+
+
 def test_a_gzipped_csv_is_read(tmp_path):
     assert values(read(tmp_path / "traffic.CSV.gz", gzip.compress(THREE_ROWS.encode()))) == EXPECTED
 
@@ -201,16 +220,48 @@ def test_a_parquet_column_that_holds_no_text_date_or_number_is_refused(tmp_path)
 # --- folders
 
 
-def test_a_folder_is_read_in_the_order_of_names_and_other_and_hidden_files_are_ignored(tmp_path):
+def test_a_folder_is_read_in_the_order_of_names_and_hidden_files_are_ignored(tmp_path, caplog):
     write(tmp_path / "b.parquet", table(date=DAYS, passengers=[10, None, 20]))
     write(tmp_path / "a.csv", "passengers,date,airport\n11,2013-01-02,JFK\n,2013-01-03,JFK\n")
-    for ignored in (".hidden.csv", "README.md", "_SUCCESS"):
-        write(tmp_path / ignored, "not traffic")
     (tmp_path / "deeper.csv").mkdir()
+    (tmp_path / "_delta_log").mkdir()
+    for ignored in (".hidden.csv", "_SUCCESS", "_delta_log/0.csv"):
+        write(tmp_path / ignored, "not traffic")
     delivery = source(tmp_path).read()
     assert values(delivery) == EXPECTED
     assert reasons(delivery) == [("a.csv", 2, "value is blank"), ("b.parquet", 2, "value is blank")]
     assert (delivery.received, delivery.description) == (5, f"{tmp_path.name} (2 files)")
+    assert caplog.text == ""
+
+
+def test_subfolders_are_read_too_and_messages_name_the_file_by_its_path_in_the_folder(tmp_path):
+    for year, text in (("2012", "JFK,2012-01-01,9\n"), ("2013", "JFK,2013-01-01,10\nJFK,2013-01-02,\n")):
+        (tmp_path / year / "csv").mkdir(parents=True)
+        write(tmp_path / year / "csv" / "traffic.csv", "airport,date,passengers\n" + text)
+    delivery = source(tmp_path, frequency="D").read()
+    assert [row[1] for row in values(delivery)] == ["2012-01-01", "2013-01-01"]
+    assert reasons(delivery) == [("2013/csv/traffic.csv", 2, "value is blank")]
+    write(tmp_path / "2013" / "csv" / "more.csv", "")
+    with pytest.raises(BadFile, match=r"^2013/csv/more\.csv: the file is empty"):
+        source(tmp_path).read()
+
+
+def test_files_of_another_kind_in_a_folder_are_named_in_a_warning(tmp_path, caplog):
+    write(tmp_path / "a.csv", THREE_ROWS)
+    (tmp_path / "old").mkdir()
+    write(tmp_path / "old" / "2012.xlsx", "x")
+    write(tmp_path / "README.md", "x")
+    assert values(source(tmp_path).read()) == EXPECTED
+    assert f"{tmp_path}: not read, as they are no files that end in one of .csv, " in caplog.text
+    assert "README.md, old/2012.xlsx; convert them, or move them away" in caplog.text
+
+
+def test_a_later_file_of_a_folder_restates_what_an_earlier_one_said(tmp_path):
+    write(tmp_path / "2013-01.csv", THREE_ROWS)
+    write(tmp_path / "2013-02.csv", "airport,date,passengers\nJFK,2013-01-02,12\nJFK,2013-01-03,13\n")
+    delivery = source(tmp_path).read()
+    assert values(delivery) == [*EXPECTED[:2], ["JFK", "2013-01-02", 12.0], ["JFK", "2013-01-03", 13.0]]
+    assert (delivery.received, delivery.repeated, delivery.rejected) == (5, 1, [])
 
 
 def test_a_folder_may_hold_a_file_with_a_header_only(tmp_path):

@@ -15,6 +15,7 @@ from paxcast.core.calendar import (
     full_grid,
     infer_frequency,
     next_periods,
+    off_grid,
     parse_as_of,
     period_end,
     period_number,
@@ -107,6 +108,31 @@ def test_an_unknown_frequency_is_refused_naming_the_setting():
 def test_a_year_is_whole_seasons_so_that_the_same_season_of_earlier_years_is_the_same_season(code):
     assert FREQUENCIES[code].year % FREQUENCIES[code].season == 0
     assert FREQUENCIES[code].code == code
+
+
+# --- the grid
+
+
+@SETTINGS
+@given(CODES, DAYS, st.integers(0, 40), st.data())
+def test_periods_of_one_grid_are_on_it_whichever_are_missing(code, day, count, data):
+    grid = full_grid(start_of(day, code), shift(pd.DatetimeIndex([start_of(day, code)]), count, code)[0], code)
+    kept = data.draw(st.sets(st.integers(0, count), min_size=1).map(sorted))
+    assert off_grid(grid[kept], code).tolist() == [False] * len(kept)
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "wrong"),
+    [
+        ("W", ["2020-01-05", "2020-01-06", "2020-01-13"], [True, False, False]),
+        ("W", ["2020-01-06", "2020-01-12"], [False, True]),
+        ("MS", ["2020-01-01", "2020-01-31"], [False, True]),
+        ("D", ["2020-01-01T00:00", "2020-01-02T06:00"], [False, True]),
+        ("W", [], []),
+    ],
+)
+def test_weeks_on_another_weekday_than_most_and_days_within_a_month_are_off_the_grid(code, days, wrong):
+    assert off_grid(pd.DatetimeIndex([pd.Timestamp(day) for day in days]), code).tolist() == wrong
 
 
 # --- inference

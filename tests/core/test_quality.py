@@ -255,6 +255,23 @@ def test_length_gaps_and_age_are_what_walking_over_every_period_finds(code, seed
     assert set(verdict.reasons) == slow_reasons(list(frame[DS]), as_of, asked), verdict.detail
 
 
+@pytest.mark.parametrize(("code", "days"), [("W", 6), ("MS", 14)])
+def test_periods_off_the_grid_of_the_others_quarantine_with_the_first_of_them_and_a_way_out(code, days):
+    frame = healthy(code)
+    moved = frame.assign(**{DS: frame[DS].where(frame.index < len(frame) - 40, frame[DS] + pd.Timedelta(days=days))})
+    first = moved[DS].iloc[-40]
+    verdict = judge(moved, end(code) + pd.Timedelta(days=days), rules(code))
+    assert verdict.reasons == ("off_grid",)
+    assert verdict.detail.startswith(f"40 of {len(frame)} dates do not fit among ")
+    assert f"first {first:%Y-%m-%d}, a {first.day_name()}: bring the whole history to one grid" in verdict.detail
+    assert_conserves_rows(verdict, moved)
+    assert_explains_itself(verdict)
+
+
+def test_days_are_off_the_grid_of_a_fleet_that_is_stated_to_be_weekly():
+    assert "off_grid" in judge(healthy("D"), end("D"), rules("W")).reasons
+
+
 def test_age_counts_only_periods_that_have_ended_and_could_be_known():
     frame = observations("AAA", full_grid(pd.Timestamp("2019-01-01"), pd.Timestamp("2020-03-01"), "MS"), 500.0)
     strict = rules(max_stale=0)
@@ -309,10 +326,20 @@ def test_the_detail_names_dates_numbers_and_a_way_out():
     assert all(part in both for part in ("2013-05-01", "with 7 and", "keep one"))
 
 
+@pytest.mark.parametrize("name", ["negative", "one NaN", "a spike of 1e18", "two values for a period", "totals"])
+def test_what_a_correction_mends_names_the_instant_from_which_it_must_be_known(name):
+    poison = {**POISON, "totals": MONTHLY_POISON["totals in December"]}[name][0]
+    as_of = parse_as_of("2019-12-31")
+    assert (
+        "ingest again, with --known-at 2019-12-31 for a run as of that date"
+        in judge(poison(healthy()), as_of, rules()).detail
+    )
+
+
 def test_reasons_have_one_fixed_order():
     assert list(CHECKS) == [
         *("too_short", "long_gap", "all_zero", "negative", "not_finite"),
-        *("conflicting_duplicates", "stale", "implausible", "unit_fault", "annual_total"),
+        *("conflicting_duplicates", "off_grid", "stale", "implausible", "unit_fault", "annual_total"),
     ]
 
 

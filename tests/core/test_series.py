@@ -80,6 +80,30 @@ def test_a_value_that_is_no_number_counts_as_absent():
     assert (series.y.tolist(), series.filled) == ([1, 2, 3], 1)
 
 
+def test_a_row_that_stands_twice_counts_once():
+    series = regular("ATL", rows(["2020-01-01", "2020-01-02", "2020-01-01"], [1, 2, 1]), "D", "missing")
+    assert (series.y.tolist(), series.filled) == ([1, 2], 0)
+
+
+def test_a_period_with_two_values_is_refused_naming_airport_and_date():
+    with pytest.raises(ValueError, match=r"^ATL: 2020-01-02 has more than one value; validate the history first"):
+        regular("ATL", rows(["2020-01-01", "2020-01-02", "2020-01-02"], [1, 2, 3]), "D", "missing")
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "wrong"),
+    [
+        ("W", ["2020-01-06", "2020-01-13", "2020-01-19"], "2020-01-19"),
+        ("MS", ["2020-01-01", "2020-02-02", "2020-03-01"], "2020-02-02"),
+        ("D", ["2020-01-01", "2020-01-02T12:00"], "2020-01-02"),
+    ],
+)
+def test_a_row_off_the_grid_is_refused_and_not_dropped(code, days, wrong):
+    frame = rows(pd.DatetimeIndex([pd.Timestamp(day) for day in days]), [1.0] * len(days))
+    with pytest.raises(ValueError, match=rf"^ATL: {wrong} does not lie on the grid of its periods \({code}\)"):
+        regular("ATL", frame, code, "missing")
+
+
 def test_a_single_observation_is_a_series_of_one():
     series = regular("ATL", rows(["2020-02-29"], [3]), "D", "missing")
     assert (series.airport, series.frequency, series.y.tolist()) == ("ATL", "D", [3.0])

@@ -78,11 +78,39 @@ def test_nothing_is_ever_known_before_its_period_ended(observations, stated):
     assert in_force(pd.concat([store, added])) == {("ATL", "2020-01"): [6]}
 
 
+def test_a_row_that_states_when_it_was_known_is_known_from_then_on_at_first_sight_too(observations):
+    rows = delivery(("ATL", "2020-01-01", 5, "2020-04-01T00:00Z"), ("ORD", "2020-01-01", 6))
+    added = take(observations(), rows, 0).set_index("airport")["known_at"]
+    assert added.to_dict() == {"ATL": pd.Timestamp("2020-04-01T00:00Z"), "ORD": pd.Timestamp("2020-02-01T00:00Z")}
+
+
+def test_a_stated_instant_is_not_before_the_periods_end_and_the_delay(observations):
+    added = take(observations(), delivery(("ATL", "2020-01-01", 5, "2020-02-05T00:00Z")), 0, delay_days=10)
+    assert added["known_at"].tolist() == [pd.Timestamp("2020-02-11T00:00Z")]
+
+
+def test_an_older_vintage_that_arrives_later_does_not_win_over_a_newer_one(observations):
+    store = take(observations(), delivery(("ATL", "2020-01-01", 6, "2020-04-15T00:00Z")), 0)
+    store = pd.concat([store, take(store, delivery(("ATL", "2020-01-01", 5, "2020-03-15T00:00Z")), 1)])
+    assert in_force(store, pd.Timestamp("2020-03-15T00:00Z")) == {("ATL", "2020-01"): [5]}
+    assert in_force(store) == {("ATL", "2020-01"): [6]}
+
+
+@pytest.mark.parametrize(("older", "newer"), [(5, 6), (6, 5), (5, 5)])
+def test_of_vintages_stated_before_the_periods_end_the_newest_is_the_one_kept(observations, older, newer):
+    rows = delivery(
+        ("ATL", "2020-01-01", older, "2020-01-10T00:00Z"), ("ATL", "2020-01-01", newer, "2020-01-20T00:00Z")
+    )
+    store = take(observations(), rows, 0)
+    assert store[["y", "known_at"]].to_numpy().tolist() == [[newer, pd.Timestamp("2020-02-01T00:00Z")]]
+    assert take(store, rows, 1).empty
+
+
 def test_two_vintages_of_a_period_in_one_delivery_are_a_first_sight_and_a_restatement(observations):
     rows = delivery(("ATL", "2020-01-01", 6, "2020-04-15T00:00Z"), ("ATL", "2020-01-01", 5, "2020-02-15T00:00Z"))
     store = take(observations(), rows, 0)
     assert store["y"].tolist() == [5, 6]
-    assert store["known_at"].tolist() == [pd.Timestamp("2020-02-01T00:00Z"), pd.Timestamp("2020-04-15T00:00Z")]
+    assert store["known_at"].tolist() == [pd.Timestamp("2020-02-15T00:00Z"), pd.Timestamp("2020-04-15T00:00Z")]
     assert take(store, rows, 1).empty
 
 
@@ -153,26 +181,31 @@ ROW = st.tuples(
     st.sampled_from(["ATL", "ORD"]),
     st.sampled_from(["2020-01-01", "2020-02-01"]),
     st.sampled_from([1.0, 2.0, 3.0, math.nan]),
-    st.sampled_from([None, None, "2020-01-10T00:00Z", "2020-03-10T00:00Z", "2020-04-10T00:00Z"]),
+    st.sampled_from([None, None, "2020-01-10T00:00Z", "2020-01-20T00:00Z", "2020-03-10T00:00Z", "2020-04-10T00:00Z"]),
 )
 DELIVERIES = st.lists(st.lists(ROW, max_size=5, unique_by=repr).map(tuple), min_size=1, max_size=3)
 
 
 def slow_additions(store: list[Row], rows: tuple[Row, ...], number: int) -> list[Row]:
-    """Period by period, vintage by vintage: add what differs from the values in force at that instant."""
+    """Period by period, vintage by vintage: add what differs from the values in force at that instant.
+
+    Of vintages that their period's end brings to one instant the newest is left.
+    """
     store, added = list(store), []
     for airport, ds in sorted({row[:2] for row in rows}):
         ended = (pd.Timestamp(ds) + pd.DateOffset(months=1)).tz_localize("UTC")
-        said: dict[pd.Timestamp, list[float]] = {}
+        said: dict[pd.Timestamp, list[Row]] = {}
         for *_, y, stated in (row for row in rows if row[:2] == (airport, ds)):
-            said.setdefault(max(ended, pd.Timestamp(stated) if stated else RECEIVED[number]), []).append(y)
-        for stated, values in sorted(said.items()):
+            said.setdefault(pd.Timestamp(stated) if stated else RECEIVED[number], []).append((y, stated))
+        instants = {max(ended, instant): vintage for instant, vintage in sorted(said.items())}
+        for stated, vintage in sorted(instants.items()):
+            values = [y for y, _ in vintage]
             seen = [row for row in store if row[:2] == (airport, ds)]
             before = [row for row in seen if row[3] <= stated]
             last = max(((row[3], row[4]) for row in before), default=None)
             current = [row[2] for row in before if (row[3], row[4]) == last]
             if sorted(map(str, current)) != sorted(map(str, values)):
-                new = [(airport, ds, y, stated if seen else ended, f"r{number}") for y in values]
+                new = [(airport, ds, y, stated if seen or own else ended, f"r{number}") for y, own in vintage]
                 store, added = store + new, added + new
     return added
 

@@ -14,6 +14,7 @@ FORM = {
         "default": None,
         "type": ["array", "null"],
         "items": {"type": "string", "pattern": "^[A-Z0-9_-]{2,8}$"},
+        "minItems": 1,
     },
     "max_evals": {"default": None, "type": ["integer", "null"], "minimum": 1, "maximum": 1000},
     "force": {"default": False, "type": "boolean"},
@@ -25,13 +26,14 @@ GOOD: list[dict[str, Any]] = [
     {"as_of": "2013-12-31", "airports": ["ATL", "EGLL", "X-1", "A_B"]},
     {"as_of": None, "airports": None, "max_evals": None},
     {"max_evals": 1, "force": True, "rerun_failed": True, "dry_run": True},
-    {"max_evals": 1000, "airports": []},
+    {"max_evals": 1000},
 ]
 BAD: list[tuple[str, Any]] = [
     ("as_of", "yesterday"),
     ("as_of", "2013-02-30"),
     ("as_of", "31/12/2013"),
     ("as_of", 20131231),
+    ("airports", []),
     ("airports", ["atl"]),
     ("airports", ["ATL", "A"]),
     ("airports", ["ATLANTICX"]),

@@ -12,7 +12,7 @@ from paxcast.core.errors import ConfigurationError
 from paxcast.core.outcome import FAILED, Outcome
 from paxcast.jobs import ledger
 from paxcast.jobs.workspace import Workspace, open_workspace
-from paxcast.orchestration import tasks
+from paxcast.orchestration import dag_run as asking
 from paxcast.orchestration.params import RetrainParams
 from paxcast.settings import load
 
@@ -64,8 +64,8 @@ def ask(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Ask:
     def asked(params: dict[str, Any] | None = None, **changes: Any) -> Any:
         merged = RetrainParams().model_dump() | (params or {})
         context = {"dag_run": dag_run(**changes), "params": merged}
-        monkeypatch.setattr(tasks, "get_current_context", lambda: context)
-        return tasks._request(ws)
+        monkeypatch.setattr(asking, "get_current_context", lambda: context)
+        return asking.request(ws)
 
     return asked
 

@@ -19,36 +19,35 @@ NEVER = "AKK"  # fails until the fault is lifted: in batch 2
 
 
 @dataclass
+class Seen:
+    """A run at its end: its state, its tasks, and what the store and the commands then said."""
+
+    state: str
+    tasks: dict[tuple[str, int], tuple[str, int]]
+    begun: list[str]
+    status: dict[str, dict[str, Any]]
+    outcomes: dict[str, bytes]
+    forecasts: dict[str, Any]
+
+
+@dataclass
 class Story:
-    """What was seen: after the transient fault, with the permanent one, after it was lifted."""
+    """Three ends: after a transient fault, with one that stays, and after that was lifted and the run cleared."""
 
-    first: str
-    first_tasks: dict[tuple[str, int], tuple[str, int]]
-    first_begun: list[str]
-    first_status: dict[str, dict[str, Any]]
-    red: str
-    red_tasks: dict[tuple[str, int], tuple[str, int]]
-    red_status: dict[str, dict[str, Any]]
-    red_outcomes: dict[str, bytes]
-    red_forecasts: dict[str, Any]
+    first: Seen
+    red: Seen
+    green: Seen
     cleared: list[tuple[str, int]]
-    green: str
-    green_begun: list[str]
-    green_status: dict[str, dict[str, Any]]
-    green_outcomes: dict[str, bytes]
-    green_forecasts: dict[str, Any]
-    page: str
     labels: set[str]
-    undisturbed: dict[str, Any]
+    page: str
 
 
-def begun(airflow: Any, since: set[str]) -> list[str]:
-    """The airports that a worker took up since, one entry each time."""
-    return sorted(Path(name).name.split("-")[0] for name in set(airflow.objects("begun")) - since)
-
-
-def statuses(airflow: Any) -> dict[str, dict[str, Any]]:
-    return {row["airport"]: row for row in airflow.paxcast("twelve", "status", "--json")}
+def seen(airflow: Any, run: str, before: set[str]) -> Seen:
+    """Wait for the end of a run, and look. `begun`: the airports that a worker took up since, once for each time."""
+    state = airflow.ended(DAG, run)
+    begun = sorted(Path(name).name.split("-")[0] for name in set(airflow.objects("begun")) - before)
+    status = {row["airport"]: row for row in airflow.paxcast("twelve", "status", "--json")}
+    return Seen(state, airflow.tasks(DAG, run), begun, status, airflow.objects("outcomes"), airflow.forecasts("twelve"))
 
 
 @pytest.fixture(scope="module")
@@ -62,62 +61,56 @@ def story(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Ca
 
     for code in TWICE:
         (faults / f"{code}.once").touch()
-    run = airflow.trigger(DAG, as_of=FIRST)
-    first = airflow.ended(DAG, run)
-    first_tasks, first_status = airflow.tasks(DAG, run), statuses(airflow)
-    before = set(airflow.objects("begun"))
-    first_begun = begun(airflow, set())
+    first = seen(airflow, airflow.trigger(DAG, as_of=FIRST), set())
 
+    before = set(airflow.objects("begun"))
     (faults / f"{NEVER}.always").touch()
     run = airflow.trigger(DAG, as_of=SECOND)
-    red = airflow.ended(DAG, run)
-    red_tasks, red_status = airflow.tasks(DAG, run), statuses(airflow)
-    red_outcomes, red_forecasts = airflow.objects("outcomes"), airflow.forecasts("twelve")
+    red = seen(airflow, run, before)
     instances = airflow.call("GET", f"dags/{DAG}/dagRuns/{run}/taskInstances?limit=500")["task_instances"]
     labels = {t["rendered_map_index"] for t in instances if t["task_id"] == "batch.tune"}
 
+    before = set(airflow.objects("begun"))
     (faults / f"{NEVER}.always").unlink()
-    before |= set(airflow.objects("begun"))
     wanted = {"dag_run_id": run, "only_failed": True, "dry_run": False}
     answer = airflow.call("POST", f"dags/{DAG}/clearTaskInstances", wanted)
     cleared = sorted((t["task_id"], t["map_index"]) for t in answer["task_instances"])
-    green = airflow.ended(DAG, run)
+    green = seen(airflow, run, before)
     page = next((airflow.folder / "home/store/objects/reports").glob("twelve-20210101*/index.html")).read_text()
-    result = Story(
-        first, first_tasks, first_begun, first_status, red, red_tasks, red_status, red_outcomes, red_forecasts, cleared,
-        green, begun(airflow, before), statuses(airflow), airflow.objects("outcomes"), airflow.forecasts("twelve"), page,
-        labels, {},
-    )  # fmt: skip
-    return result
+    return Story(first, red, green, cleared, labels, page)
 
 
 def test_after_a_transient_fault_the_retry_refits_exactly_the_airports_that_failed(story: Story) -> None:
-    assert story.first == "success"
-    assert story.first_begun == sorted(CODES + TWICE)
-    tries = {key: tries for key, (_, tries) in story.first_tasks.items() if key[0] == "batch.tune"}
+    assert story.first.state == "success"
+    assert story.first.begun == sorted(CODES + TWICE)
+    tries = {key: tries for key, (_, tries) in story.first.tasks.items() if key[0] == "batch.tune"}
     assert tries == {("batch.tune", 0): 2, ("batch.tune", 1): 2, ("batch.tune", 2): 1}
-    assert {a: (row["status"], row["version"]) for a, row in story.first_status.items()} == dict.fromkeys(CODES, ("ok", 1))
+    assert {a: (row["status"], row["version"]) for a, row in story.first.status.items()} == dict.fromkeys(
+        CODES, ("ok", 1)
+    )
 
 
 def test_a_fault_that_stays_leaves_its_batch_red_and_the_eleven_others_released(story: Story) -> None:
-    assert story.red == "failed"  # one of twelve is more than max_failed_share
-    states = {key: state for key, (state, _) in story.red_tasks.items()}
+    assert story.red.state == "failed"  # one of twelve is more than max_failed_share
+    states = {key: state for key, (state, _) in story.red.tasks.items()}
     assert states["batch.tune", 2] == states["batch.register", 2] == "failed"
     assert {states["batch.tune", i] for i in (0, 1)} == {states["batch.register", i] for i in (0, 1)} == {"success"}
     assert states["report", -1] == "failed"
-    assert story.red_status[NEVER]["status"] == "failed"
-    assert "an injected fault" in story.red_status[NEVER]["reason"]
-    others = {a: (row["as_of"], row["version"]) for a, row in story.red_status.items() if a != NEVER}
+    assert story.red.status[NEVER]["status"] == "failed"
+    assert "an injected fault" in story.red.status[NEVER]["reason"]
+    others = {a: (row["as_of"], row["version"]) for a, row in story.red.status.items() if a != NEVER}
     assert others == {a: (SECOND, 2) for a in CODES if a != NEVER}
-    assert story.red_status[NEVER]["as_of"] == FIRST  # its forecast of before stays in force
-    assert {a: rows[0]["as_of"] for a, rows in story.red_forecasts.items()} == {
+    assert story.red.status[NEVER]["as_of"] == FIRST  # its forecast of before stays in force
+    assert {a: rows[0]["as_of"] for a, rows in story.red.forecasts.items()} == {
         a: FIRST if a == NEVER else SECOND for a in CODES
     }
 
 
-def test_the_batch_was_tried_again_as_often_as_configured_and_each_time_for_its_open_airport_alone(story: Story) -> None:
-    assert story.red_tasks["batch.tune", 2][1] == 4
-    assert story.red_tasks["batch.register", 2][1] == 1
+def test_the_batch_was_tried_again_as_often_as_configured_and_each_time_for_its_open_airport_alone(
+    story: Story,
+) -> None:
+    assert story.red.tasks["batch.tune", 2][1] == 4
+    assert story.red.tasks["batch.register", 2][1] == 1
 
 
 def test_clear_failed_takes_up_the_red_batch_and_what_comes_after_it(story: Story) -> None:
@@ -127,18 +120,18 @@ def test_clear_failed_takes_up_the_red_batch_and_what_comes_after_it(story: Stor
 
 
 def test_clear_failed_refits_one_airport_and_releases_it(story: Story) -> None:
-    assert story.green == "success"
-    assert story.green_begun == [NEVER]
-    assert {a: (r["status"], r["as_of"], r["version"]) for a, r in story.green_status.items()} == dict.fromkeys(
+    assert story.green.state == "success"
+    assert story.green.begun == [NEVER]
+    assert {a: (r["status"], r["as_of"], r["version"]) for a, r in story.green.status.items()} == dict.fromkeys(
         CODES, ("ok", SECOND, 2)
     )
 
 
 def test_the_others_keep_their_versions_and_the_bytes_of_their_forecasts(story: Story) -> None:
-    assert {name: story.green_outcomes[name] for name in story.red_outcomes} == story.red_outcomes
-    assert len(story.green_outcomes) == len(story.red_outcomes) + 1
-    assert {a: r for a, r in story.green_forecasts.items() if a != NEVER} == {
-        a: r for a, r in story.red_forecasts.items() if a != NEVER
+    assert {name: story.green.outcomes[name] for name in story.red.outcomes} == story.red.outcomes
+    assert len(story.green.outcomes) == len(story.red.outcomes) + 1
+    assert {a: r for a, r in story.green.forecasts.items() if a != NEVER} == {
+        a: r for a, r in story.red.forecasts.items() if a != NEVER
     }
 
 

@@ -71,6 +71,21 @@ def full_grid(first: pd.Timestamp, last: pd.Timestamp, code: str) -> pd.Datetime
     return pd.date_range(first, last, freq=code)
 
 
+def off_grid(ds: pd.DatetimeIndex, code: str) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Which of one airport's period starts are none on the grid of the others. [N]
+
+    Days: those not at midnight; months: those not on the first; weeks: those on another weekday than most of them (of
+    weekdays that are as frequent, the one that came first).
+    """
+    wrong = ds != ds.normalize()
+    if code == "MS":
+        wrong |= ds.day != 1
+    if code == "W" and len(ds):
+        usual = pd.Series(ds.dayofweek).value_counts(sort=False).idxmax()
+        wrong |= ds.dayofweek != usual
+    return np.asarray(wrong, dtype=bool)
+
+
 def period_number(ds: "pd.Series[pd.Timestamp]", code: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """A running number of each period, so that neighbouring periods differ by one. [N]"""
     values = pd.DatetimeIndex(ds).to_numpy()

@@ -6,7 +6,6 @@ airport and a period, and refuses the whole input when these are too many. What 
 """
 
 import re
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,13 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from paxcast.core import calendar
+from paxcast.core import calendar, steps, written
 from paxcast.core.columns import AIRPORT, AIRPORT_PATTERN, DS, KNOWN_AT, Y
 from paxcast.core.errors import BadFile, ConfigurationError
-from paxcast.core.source import Delivery, Rejected
+from paxcast.core.source import DATE, FAULT, FILE, ROW, VALUE, Delivery, Rejected
 
-FILE, ROW, DATE, VALUE, FAULT = "file", "row", "date", "value", "fault"
 TEXT = [AIRPORT, DATE, VALUE, KNOWN_AT, FAULT]
 BLANK_VALUE = f"{VALUE} is blank"
-
-_TIME = r"([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
-ISO = rf"^([0-9]{{4}})(-?)([0-9]{{2}})(?:\2([0-9]{{2}})(?:[T ]{_TIME})?)?$"
-_DIGITS = r"(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)"
-_NUMBER = rf"[+-]?(?:{_DIGITS}(?:e[+-]?[0-9]+)?|nan|inf|infinity)"
 
 # What every admitted row satisfies. `fault` is what the reader or the door already found wrong with the row as a whole.
 CONTRACT = pa.DataFrameSchema(
@@ -44,6 +37,8 @@ def admit(
     raw: pd.DataFrame,
     *,
     frequency: str | None,
+    ingested_frequency: str | None = None,
+    received_at: pd.Timestamp | None = None,
     max_rejected_share: float = 0.10,
     date_format: str | None = None,
     decimal: str = ".",
@@ -55,10 +50,14 @@ def admit(
     `fault` (why the reader could not make sense of the row, else missing); `row`, its number in its file from 1 on.
     Dates are ISO (2013-01-31, 2013-01, 201301, 20130131, or with a time, whose zone is dropped and not converted) or as
     `date_format` (strptime) says. A bare date in `known_at` means the end of that day, an instant without zone is UTC.
+    `frequency`: as stated; else `ingested_frequency`, that of the fleet's data so far; else it is inferred. A period
+    that had not ended at `received_at` (UTC) is rejected. Of files that state one period of one vintage the last by
+    name holds.
     Out: rows sorted by airport, ds, y, known_at, whatever the order they came in.
 
-    Raises BadFile when no row is usable, or when more than `max_rejected_share` of one file's rows are rejected, blank
-    values apart. Raises ConfigurationError when a setting does not fit the data.
+    Raises BadFile when no row can be read, when more than `max_rejected_share` of one file's rows are rejected, blank
+    values and periods that had not ended apart, or when the rows do not fit the frequency ingested before. Raises
+    ConfigurationError when a setting does not fit the data.
     """
     _check_settings(frequency, date_format, decimal)
     if raw.empty:
@@ -70,18 +69,17 @@ def admit(
     good = typed.drop(index=reasons.index)
     if good.empty:
         raise BadFile(f"{description}: none of {len(raw)} rows is usable: {_examples(texts, reasons)}; {_REMEDY}")
-    code = frequency or calendar.infer_frequency(good[AIRPORT], good[DS].dt.normalize())
-    _check_step(good, code, stated=frequency is not None)
-    if code == "W":
-        _check_weekdays(good)
-    rows = _sorted_rows(good, code)
-    unique = rows.drop_duplicates(ignore_index=True)
+    code = steps.frequency_of(good, frequency, ingested_frequency, description)
+    periods = good.assign(**{DS: _starts(good[DS], code)})
+    running = _unended(periods, code, received_at)
+    ended = periods.drop(index=running.index)
+    rows = _sorted_rows(_last_files(ended)).drop_duplicates(ignore_index=True)
     return Delivery(
-        rows=unique,
+        rows=rows,
         frequency=code,
         received=len(raw),
-        repeated=len(rows) - len(unique),
-        rejected=_rejected(texts, reasons),
+        repeated=len(ended) - len(rows),
+        rejected=_rejected(texts, pd.concat([reasons, running])),
         description=description,
     )
 
@@ -92,17 +90,7 @@ def _check_settings(frequency: str | None, date_format: str | None, decimal: str
     if decimal not in (".", ","):
         raise ConfigurationError(f"source.decimal: {decimal!r} is neither '.' nor ','; use one of these")
     if date_format is not None:
-        _check_date_format(date_format)
-
-
-def _check_date_format(date_format: str) -> None:
-    if not re.search("%[YyG]", date_format):
-        raise ConfigurationError(f"source.date_format: {date_format!r} has no year; write it like %d/%m/%Y")
-    try:
-        datetime.strptime("", date_format)
-    except ValueError as err:
-        if not str(err).startswith("time data"):  # that only says that '' is no date
-            raise ConfigurationError(f"source.date_format: {err}; write it like %d/%m/%Y") from err
+        written.check_date_format(date_format)
 
 
 # --- reading the text
@@ -121,69 +109,40 @@ def _texts(raw: pd.DataFrame) -> pd.DataFrame:
 
 def _typed(texts: pd.DataFrame, date_format: str | None, decimal: str) -> pd.DataFrame:
     """The contract's columns, read from the text. What could not be read is missing. `ds` still has its time of day."""
-    known_at = _each(texts[KNOWN_AT], _instants)
-    fault = texts[FAULT].copy()
-    illegible = fault.isna() & known_at.isna() & (texts[KNOWN_AT] != "")
-    fault[illegible] = [f"known_at {_quoted(t)} is not an ISO date or instant" for t in texts.loc[illegible, KNOWN_AT]]
+    known_at = _each(texts[KNOWN_AT], written.instants)
     return pd.DataFrame(
         {
             FILE: texts[FILE],
             ROW: texts[ROW],
-            FAULT: fault,
+            FAULT: _faults(texts, known_at, date_format),
             AIRPORT: texts[AIRPORT],
-            DS: _each(texts[DATE], lambda dates: _moments(dates, date_format)),
-            Y: _numbers(texts[VALUE], decimal),
+            DS: _each(texts[DATE], lambda dates: written.moments(dates, date_format)),
+            Y: written.numbers(texts[VALUE], decimal),
             KNOWN_AT: known_at,
         }
     )
+
+
+def _faults(texts: pd.DataFrame, known_at: "pd.Series[Any]", date_format: str | None) -> "pd.Series[Any]":
+    """What is wrong with a row as a whole: the reader's fault, else a date that no year can have, else its known_at."""
+    fault = texts[FAULT].copy()
+    bounds = "lies outside the years {} to {}: correct it".format(*written.YEARS)
+    far_date = _each(texts[DATE], lambda dates: written.outside_years(dates, date_format))
+    far_known_at = _each(texts[KNOWN_AT], lambda dates: written.outside_years(dates, None))
+    for column, wrong, rule in (
+        (DATE, far_date, bounds),
+        (KNOWN_AT, far_known_at, bounds),
+        (KNOWN_AT, known_at.isna() & (texts[KNOWN_AT] != ""), "is not an ISO date or instant"),
+    ):
+        here = fault.isna() & wrong
+        fault[here] = [f"{column} {_quoted(text)} {rule}" for text in texts.loc[here, column]]
+    return fault
 
 
 def _each(texts: "pd.Series[str]", read: Any) -> "pd.Series[Any]":
     """`read` of every distinct text, put back in place: a million rows hold a few thousand dates."""
     codes, distinct = pd.factorize(texts)
     return pd.Series(read(pd.Series(distinct, dtype=object)).take(codes), index=texts.index)
-
-
-def _moments(dates: "pd.Series[str]", date_format: str | None) -> pd.DatetimeIndex:
-    """The local date and time of each text as written; NaT for what no rule reads without guessing."""
-    if date_format is None:
-        return _iso(dates)
-    read = pd.Series([_strptime(date, date_format) for date in dates], dtype=object)
-    moments = pd.DatetimeIndex(pd.to_datetime(read, errors="coerce")).as_unit("ns")
-    if re.search("%Y.*%d.*%m", date_format):
-        return moments  # 2013-02-01 would be either, by the day it happens to name
-    # Publishers change style between years: an ISO date with dashes is no guess beside any other format.
-    dashed = dates.where(dates.str.slice(4, 5) == "-", "")
-    return moments.where(moments.notna(), _iso(dashed))
-
-
-def _iso(dates: "pd.Series[str]") -> pd.DatetimeIndex:
-    parts = dates.str.extract(ISO).astype(object)
-    day = parts[0] + "-" + parts[2] + "-" + parts[3].fillna("01")
-    texts = day + " " + parts[4].fillna("00:00")
-    return pd.DatetimeIndex(pd.to_datetime(texts, format="%Y-%m-%d %H:%M", errors="coerce")).as_unit("ns")
-
-
-def _strptime(date: str, date_format: str) -> datetime | None:
-    try:
-        return datetime.strptime(date, date_format).replace(tzinfo=None)
-    except ValueError:
-        return None
-
-
-def _instants(texts: "pd.Series[str]") -> pd.DatetimeIndex:
-    """The UTC instant of each text. A bare date is known when that day has ended, as in `--as-of`."""
-    legible = texts.where(texts.str.fullmatch(ISO) & (texts.str.len() >= len("20130131")), "")
-    instants = pd.DatetimeIndex(pd.to_datetime(legible, format="ISO8601", utc=True, errors="coerce")).as_unit("ns")
-    return instants.where(texts.str.len() > len("2013-01-31"), instants + pd.Timedelta(days=1))
-
-
-def _numbers(texts: "pd.Series[str]", decimal: str) -> "pd.Series[Any]":
-    """The number in each text [N]. Missing is: no number. NaN is a number that says nan: quality judges that."""
-    pattern = _NUMBER.replace("{point}", re.escape(decimal))
-    legible = texts.str.fullmatch(pattern, flags=re.IGNORECASE | re.ASCII).to_numpy(dtype=bool)
-    values = texts.where(legible, "nan").str.replace(decimal, ".", regex=False).to_numpy().astype(np.float64)
-    return pd.Series(pd.arrays.FloatingArray(values + 0.0, ~legible), index=texts.index)
 
 
 # --- rejecting rows, refusing files
@@ -258,67 +217,40 @@ def _rejected(texts: pd.DataFrame, reasons: "pd.Series[str]") -> list[Rejected]:
 
 # --- periods
 
-_STEP_DAYS = {"D": (1, 1), "W": (7, 7), "MS": (28, 31)}  # shortest and longest step between neighbouring periods
-_PLAIN_STEPS = 12  # fewer steps than this may be a short correction: no verdict on what is merely sparse
-_PLAIN_SHARE = 0.9
 
-
-def _check_step(good: pd.DataFrame, code: str, stated: bool) -> None:
-    """Raises ConfigurationError when the dates plainly have another step than the frequency's.
-
-    Shorter than a period: most steps are. Longer: nearly all are, and equal; a fleet of airports that are open now and
-    then is sparse, and that is no contradiction.
-    """
-    steps = _steps_days(good)
-    if steps.empty:
-        return
-    shortest, longest = _STEP_DAYS[code]
-    common = float(steps.mode().iloc[0])
-    too_short = (steps < shortest - 0.5).mean() > 0.5
-    regular = ((steps - common).abs() <= 0.1 * common).mean() >= _PLAIN_SHARE
-    too_long = len(steps) >= _PLAIN_STEPS and regular and common > longest + 0.5
-    if too_short or too_long:
-        raise ConfigurationError(
-            f"source.frequency is {code}{'' if stated else ' (inferred)'} but the most common step is "
-            f"{_duration(common)}; state the frequency the data has (D, W or MS), or aggregate the data first"
-        )
-
-
-def _steps_days(good: pd.DataFrame) -> "pd.Series[float]":
-    """The steps between neighbouring distinct moments of one airport, in days, over all airports. [N]"""
-    distinct = good[[AIRPORT, DS]].drop_duplicates().sort_values([AIRPORT, DS])
-    steps: pd.Series[pd.Timedelta] = distinct.groupby(AIRPORT)[DS].diff().dropna()
-    return steps.dt.total_seconds() / 86_400
-
-
-def _duration(days: float) -> str:
-    number, unit = (days, "day") if days >= 1 else (days * 24, "hour")
-    return f"{number:.3g} {unit}{'' if round(number, 3) == 1 else 's'}"
-
-
-def _check_weekdays(good: pd.DataFrame) -> None:
-    """Raises BadFile when one airport's weeks start on several weekdays: then they overlap or leave gaps."""
-    weekday = good[DS].dt.dayofweek
-    usual = pd.crosstab(good[AIRPORT], weekday).idxmax(axis=1)
-    odd = good[weekday != good[AIRPORT].map(usual)].sort_values([AIRPORT, FILE, ROW])
-    if odd.empty:
-        return
-    first = odd.iloc[0]
-    days = pd.Timestamp(2024, 1, 1) + pd.Timedelta(days=int(usual[first[AIRPORT]]))  # a Monday
-    raise BadFile(
-        f"{first[FILE]}, row {first[ROW]}: {first[AIRPORT]} has {first[DS]:%Y-%m-%d}, a {first[DS].day_name()}, among "
-        f"weeks that start on {days.day_name()}; weekly data (source.frequency W) keeps one weekday an airport; "
-        f"correct the {len(odd)} such dates, or state another frequency"
-    )
-
-
-def _sorted_rows(good: pd.DataFrame, code: str) -> pd.DataFrame:
-    """Columns airport, ds (period start), y, known_at, in an order that depends on the content only."""
+def _starts(moments: "pd.Series[Any]", code: str) -> "pd.Series[Any]":
+    """The start of the period that each moment lies in; weeks keep the day they come with."""
     unit = "datetime64[M]" if code == "MS" else "datetime64[D]"
-    starts = good[DS].to_numpy().astype(unit).astype("datetime64[ns]")
-    y = good[Y].to_numpy(dtype=np.float64, na_value=np.nan)
-    known_at = good[KNOWN_AT].reset_index(drop=True)
-    airports = good[AIRPORT].to_numpy()
+    return pd.Series(moments.to_numpy().astype(unit).astype("datetime64[ns]"), index=moments.index)
+
+
+def _unended(periods: pd.DataFrame, code: str, received_at: pd.Timestamp | None) -> "pd.Series[str]":
+    """By row: why a period that had not ended is rejected. No reason names the receipt: it is another every night."""
+    if received_at is None:
+        return pd.Series(dtype=object)
+    ends = calendar.period_end(periods[DS], code)
+    running = ends > received_at
+    named = zip(periods.loc[running, DS], ends[running], strict=True)
+    reasons = [
+        f"the period of {start:%Y-%m-%d} had not ended when it was received: it ends {end:%Y-%m-%d %H:%M} UTC; deliver "
+        "it again after that"
+        for start, end in named
+    ]
+    return pd.Series(reasons, index=periods.index[running], dtype=object)
+
+
+def _last_files(periods: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those that a later file, by name, states anew: the same airport, period and known_at."""
+    number = pd.Series(pd.factorize(periods[FILE], sort=True)[0], index=periods.index)
+    last = number.groupby([periods[AIRPORT], periods[DS], periods[KNOWN_AT]], dropna=False).transform("max")
+    return periods[number == last]
+
+
+def _sorted_rows(periods: pd.DataFrame) -> pd.DataFrame:
+    """Columns airport, ds (period start), y, known_at, in an order that depends on the content only."""
+    y = periods[Y].to_numpy(dtype=np.float64, na_value=np.nan)
+    known_at = periods[KNOWN_AT].reset_index(drop=True)
+    starts, airports = periods[DS].to_numpy(), periods[AIRPORT].to_numpy()
     order = np.lexsort((known_at.dt.tz_localize(None), y, starts, pd.factorize(airports, sort=True)[0]))
     rows = pd.DataFrame({AIRPORT: airports, DS: starts, Y: y, KNOWN_AT: known_at})
     return rows.iloc[order].reset_index(drop=True)

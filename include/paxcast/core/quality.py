@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from paxcast.core.calendar import frequency, period_number, shift
+from paxcast.core.calendar import as_of_text, frequency, off_grid, period_number, shift
 from paxcast.core.columns import AIRPORT, DS, Y
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.faults import Flags, Floats, Integers, annual_total, unit_fault
@@ -70,6 +70,10 @@ class _Facts:
         """The start of a period, in the data or not."""
         offset = number - int(self.number[0])
         return f"{shift(self.ds[:1], offset, self.rules.frequency)[0]:%Y-%m-%d}"
+
+    def ingest_again(self) -> str:
+        """How a correction reaches this run: without an instant it is known from its receipt on, and no earlier."""
+        return f"ingest again, with --known-at {as_of_text(self.as_of)} for a run as of that date"
 
     def listing(self, wrong: Flags) -> str:
         """How many rows are wrong and the first of them, for a sentence."""
@@ -159,12 +163,16 @@ def _all_zero(facts: _Facts) -> str:
 
 def _negative(facts: _Facts) -> str:
     wrong = np.isfinite(facts.y) & (facts.y < 0)
-    return f"Below zero: {facts.listing(wrong)}; correct them at the source and ingest again." if wrong.any() else ""
+    if not wrong.any():
+        return ""
+    return f"Below zero: {facts.listing(wrong)}; correct them at the source and {facts.ingest_again()}."
 
 
 def _not_finite(facts: _Facts) -> str:
     wrong = ~np.isfinite(facts.y)
-    return f"No number: {facts.listing(wrong)}; correct or drop them and ingest again." if wrong.any() else ""
+    if not wrong.any():
+        return ""
+    return f"No number: {facts.listing(wrong)}; supply the numbers and {facts.ingest_again()}."
 
 
 def _conflicting_duplicates(facts: _Facts) -> str:
@@ -174,7 +182,21 @@ def _conflicting_duplicates(facts: _Facts) -> str:
     at = int(repeated[0])
     return (
         f"More than one value for {facts.ds[repeated].nunique()} dates, first {facts.ds[at]:%Y-%m-%d} with "
-        f"{facts.y[at]:g} and {facts.y[at + 1]:g}; keep one of them and ingest again."
+        f"{facts.y[at]:g} and {facts.y[at + 1]:g}; keep one of them and {facts.ingest_again()}."
+    )
+
+
+def _off_grid(facts: _Facts) -> str:
+    code = facts.rules.frequency
+    wrong = off_grid(facts.ds, code)
+    if not wrong.any():
+        return ""
+    first, usual = facts.ds[wrong][0], facts.ds[~wrong]
+    days = f"weeks on {usual[0].day_name()}" if code == "W" and len(usual) else f"periods of frequency {code}"
+    return (
+        f"{np.count_nonzero(wrong)} of {len(wrong)} dates do not fit among {days}, first {first:%Y-%m-%d}, a "
+        f"{first.day_name()}: bring the whole history to one grid and ingest it under another fleet name, as what is "
+        "stored stays."
     )
 
 
@@ -204,7 +226,12 @@ def _ended_since(facts: _Facts, last: int) -> int:
 
 def _implausible(facts: _Facts) -> str:
     wrong = np.isfinite(facts.y) & (facts.y > facts.rules.max_value)
-    return f"Above max_value {facts.rules.max_value:g}: {facts.listing(wrong)}; correct them." if wrong.any() else ""
+    if not wrong.any():
+        return ""
+    return (
+        f"Above max_value {facts.rules.max_value:g}: {facts.listing(wrong)}; correct them at the source and "
+        f"{facts.ingest_again()}."
+    )
 
 
 def _sound(facts: _Facts) -> tuple[Integers, Floats]:
@@ -224,7 +251,7 @@ def _unit_fault(facts: _Facts) -> str:
     return (
         f"The values from {facts.date(fault.first)} to {facts.date(fault.last)} look {10 ** abs(fault.power):,} times "
         f"too {'high' if fault.power > 0 else 'low'}, their shape kept, as if in another unit: correct them at the "
-        "source and ingest again."
+        f"source and {facts.ingest_again()}."
     )
 
 
@@ -245,7 +272,8 @@ def _annual_total(facts: _Facts) -> str:
     how = "is the only row of its year and" if fault.alone else "is about the sum of the other months and"
     return (
         f"Month {fault.month} of {', '.join(map(str, fault.years))} {how} looks like the year's total: supply the "
-        "months, or drop these rows and ingest again."
+        f"months, this one too, and {facts.ingest_again()}, or drop these rows and ingest the rest under another fleet "
+        "name, as what is stored stays."
     )
 
 
@@ -256,6 +284,7 @@ CHECKS: dict[str, Callable[[_Facts], str]] = {
     "negative": _negative,
     "not_finite": _not_finite,
     "conflicting_duplicates": _conflicting_duplicates,
+    "off_grid": _off_grid,
     "stale": _stale,
     "implausible": _implausible,
     "unit_fault": _unit_fault,

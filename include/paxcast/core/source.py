@@ -5,6 +5,8 @@ from typing import Protocol
 
 import pandas as pd
 
+FILE, ROW, DATE, VALUE, FAULT = "file", "row", "date", "value", "fault"  # beside airport and known_at: see door.admit
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -22,7 +24,8 @@ class Delivery:
 
     `rows`: columns airport (text), ds (datetime64[ns], a period start), y (float64, may be non-finite), known_at
     (UTC or missing: when the source itself says so). `frequency`: D, W or MS. `received` counts every row that was
-    in the input: `received == len(rows) + len(rejected) + repeated`, where `repeated` rows said the same thing twice.
+    in the input: `received == len(rows) + len(rejected) + repeated`, where `repeated` rows said the same thing twice,
+    or what a later file of the same folder says anew.
     """
 
     rows: pd.DataFrame
@@ -34,6 +37,10 @@ class Delivery:
 
 
 class Source(Protocol):
-    """Something that can be asked for all its traffic. Raises BadFile when the input breaks its contract."""
+    """Something that can be asked for all its traffic.
 
-    def read(self) -> Delivery: ...
+    `received_at` (UTC): the periods that had not ended by then are rejected; None: all had. Raises BadFile when the
+    input breaks its contract.
+    """
+
+    def read(self, received_at: pd.Timestamp | None = None) -> Delivery: ...

@@ -24,13 +24,12 @@ def additions(
     """The observations to append.
 
     existing: columns airport, ds, y, known_at, receipt. rows: columns airport, ds, y, known_at (missing, or the instant
-    at which the source published that row). First sight of a period is known when the period ended, plus the delay, so
-    that a history loaded today can be replayed; a restatement from the row's own `known_at`, else from `restated_at`,
-    and never before the period ended. All instants UTC.
+    at which the source published that row). A row that states its `known_at` is known from then on. One that states
+    none is known, at the first sight of its period, when the period ended, plus the delay, so that a history loaded
+    today can be replayed; as a restatement, from `restated_at`. Nothing is known before its period ended, plus the
+    delay: of the vintages that are older than that the newest is kept. All instants UTC.
     """
-    ended = calendar.period_end(rows[DS], frequency) + pd.Timedelta(days=delay_days)
-    stated = rows[KNOWN_AT].fillna(restated_at)
-    incoming = rows.assign(ended=ended, stated=stated.where(stated > ended, ended))
+    incoming = _vintages(rows, calendar.period_end(rows[DS], frequency) + pd.Timedelta(days=delay_days), restated_at)
     vintage = incoming.groupby(KEY)["stated"].rank(method="dense").astype(int)
     added = []
     for number in range(1, int(vintage.max() if len(vintage) else 0) + 1):
@@ -38,6 +37,14 @@ def additions(
         existing = pd.concat([existing, new]) if len(existing) else new
         added.append(new)
     return pd.concat(added, ignore_index=True) if added else existing.loc[[], OBSERVATION]
+
+
+def _vintages(rows: pd.DataFrame, ended: "pd.Series[pd.Timestamp]", restated_at: pd.Timestamp) -> pd.DataFrame:
+    """The rows with `ended`, and `stated`: the instant they are of, not before `ended`. One vintage an instant."""
+    said = rows[KNOWN_AT].fillna(restated_at)
+    vintages = rows.assign(ended=ended, said=said, stated=said.where(said > ended, ended))
+    newest = vintages.groupby([*KEY, "stated"])["said"].transform("max")
+    return vintages[vintages["said"] == newest]
 
 
 def _round(existing: pd.DataFrame, incoming: pd.DataFrame, receipt: str) -> pd.DataFrame:
@@ -49,8 +56,8 @@ def _round(existing: pd.DataFrame, incoming: pd.DataFrame, receipt: str) -> pd.D
     same = _signature(incoming).eq(_signature(in_force).reindex(_signature(incoming).index)).all(axis=1)
     keys = pd.MultiIndex.from_frame(incoming[KEY])
     new = incoming[~same.reindex(keys).to_numpy()]
-    first = ~pd.MultiIndex.from_frame(new[KEY]).isin(ever)
-    known_at = new["stated"].where(~first, new["ended"])
+    undated_first = new[KNOWN_AT].isna() & ~pd.MultiIndex.from_frame(new[KEY]).isin(ever)
+    known_at = new["stated"].where(~undated_first, new["ended"])
     return new.assign(known_at=known_at, receipt=receipt)[OBSERVATION]
 
 

@@ -25,13 +25,17 @@ def known_rows(
 
 
 def frequency(ws: Workspace) -> str:
-    """The fleet's frequency: as stated, else as inferred when it was ingested."""
-    if ws.settings.source.frequency:
-        return ws.settings.source.frequency
-    receipts = ws.tables.read("receipts", [(FLEET, "=", ws.fleet)], ["receipt", "frequency"])
-    if receipts.empty:
+    """The fleet's frequency: as stated, else that of its first receipt. Raises ConfigurationError if there is none."""
+    code = ws.settings.source.frequency or ingested_frequency(ws)
+    if code is None:
         raise ConfigurationError(f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first")
-    return str(receipts.sort_values("receipt")["frequency"].iloc[-1])
+    return code
+
+
+def ingested_frequency(ws: Workspace) -> str | None:
+    """The frequency of the fleet's first receipt, which every later one had to fit; None before the first."""
+    receipts = ws.tables.read("receipts", [(FLEET, "=", ws.fleet)], ["receipt", "frequency"])
+    return None if receipts.empty else str(receipts.sort_values("receipt")["frequency"].iloc[0])
 
 
 def horizon(ws: Workspace, code: str) -> int:

@@ -9,6 +9,7 @@ from paxcast.core import upsert
 from paxcast.core.columns import AIRPORT, BUCKET, FLEET, OBSERVATION
 from paxcast.core.identity import bucket, digest, history_checksum
 from paxcast.core.source import Delivery
+from paxcast.jobs.histories import ingested_frequency
 from paxcast.jobs.sources import open_source
 from paxcast.jobs.workspace import Workspace
 
@@ -44,9 +45,10 @@ class Ingested:
 def ingest(ws: Workspace, received_at: pd.Timestamp, known_at: pd.Timestamp | None = None) -> Ingested:
     """Take in everything the source has. `known_at` overrides when restatements became known (default: `received_at`).
 
-    Raises BadFile, with the store unchanged, when the input breaks its contract. Taken twice, nothing changes.
+    Rows of a period that had not ended at `received_at` are rejected. Raises BadFile, with the store unchanged, when
+    the input breaks its contract or does not fit the frequency of what is stored. Taken twice, nothing changes.
     """
-    delivery = open_source(ws.settings).read()
+    delivery = open_source(ws.settings, ingested_frequency(ws)).read(received_at)
     content = _content_digest(delivery)
     receipt = f"{received_at:%Y%m%dT%H%M%S}-{content}"
     new = upsert.additions(

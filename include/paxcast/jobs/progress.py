@@ -10,8 +10,7 @@ from threading import Event, Thread
 import pandas as pd
 
 from paxcast.adapters.object_store import ObjectStore
-from paxcast.jobs import ledger, plan
-from paxcast.jobs.lease import Lease
+from paxcast.jobs import lease, ledger, plan
 from paxcast.jobs.workspace import Workspace
 
 LOOK_SECONDS = 2.0
@@ -27,6 +26,16 @@ class Progress:
     done: int
     failed: int
     expected_end: pd.Timestamp | None = None
+
+    @property
+    def settled(self) -> int:
+        """Done or failed."""
+        return self.done + self.failed
+
+    @property
+    def step(self) -> int:
+        """How many more make it worth telling: 5 %."""
+        return max(1, self.airports // STEPS)
 
     @property
     def left(self) -> int:
@@ -88,10 +97,9 @@ def told(watch: Watch, tell: Callable[[Progress], None]) -> Iterator[None]:
         settled = 0
         while not stop.wait(LOOK_SECONDS):
             seen = watch.look()
-            now = seen.done + seen.failed
-            if now - settled >= max(1, seen.airports // STEPS):
+            if seen.settled - settled >= seen.step:
                 tell(seen)
-                settled = now
+                settled = seen.settled
 
     thread = Thread(target=look, daemon=True)
     thread.start()
@@ -102,12 +110,17 @@ def told(watch: Watch, tell: Callable[[Progress], None]) -> Iterator[None]:
         thread.join()
 
 
-def of_run(ws: Workspace, lease: Lease) -> Watch | None:
-    """A watch on all airports of the run that holds a lease; None until it is planned."""
-    manifest = plan.newest(ws, lease.run_key)
-    if manifest is None:
-        return None
-    return Watch(ws.objects, lease.run_key, lease.run_key, {(a.airport, a.checksum) for a in manifest.airports})
+def follow(ws: Workspace) -> Iterator[list[Progress]]:
+    """The progress of every run that holds a lease of this fleet, again and again, until none does."""
+    watches: dict[str, Watch] = {}
+    while leases := lease.active(ws):
+        for held in leases:
+            manifest = plan.newest(ws, held.run_key)
+            if manifest is not None and held.run_key not in watches:
+                wanted = {(a.airport, a.checksum) for a in manifest.airports}
+                watches[held.run_key] = Watch(ws.objects, held.run_key, held.run_key, wanted)
+        yield [watches[held.run_key].look() for held in leases if held.run_key in watches]
+        time.sleep(LOOK_SECONDS)
 
 
 def log_to(logger: logging.Logger) -> Callable[[Progress], None]:

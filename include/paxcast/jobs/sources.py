@@ -6,8 +6,8 @@ from paxcast.core.source import Source
 from paxcast.settings import FileSettings, Settings
 
 
-def open_source(settings: Settings) -> Source:
-    """The source that the settings describe, ready to be read."""
+def open_source(settings: Settings, ingested_frequency: str | None = None) -> Source:
+    """The source that the settings describe, ready to be read; `ingested_frequency` is that of the data so far."""
     source = settings.source
     if isinstance(source, FileSettings):
         return FileSource(
@@ -16,6 +16,7 @@ def open_source(settings: Settings) -> Source:
             date=source.date,
             value=source.value,
             frequency=source.frequency,
+            ingested_frequency=ingested_frequency,
             known_at=source.known_at,
             date_format=source.date_format,
             separator=source.separator,

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from paxcast.core.errors import ConfigurationError, NothingToForecast
-from paxcast.orchestration.params import RetrainParams
+from paxcast.core.errors import NothingToForecast
+from paxcast.orchestration.params import RetrainParams, asked
 
 if TYPE_CHECKING:
     from paxcast.jobs.run import Request
@@ -13,17 +13,13 @@ if TYPE_CHECKING:
 
 
 def request(ws: "Workspace") -> "Request":
-    """What this DAG run was asked to do. Unknown keys are refused here: Airflow itself accepts them."""
+    """What this DAG run was asked to do. Raises ConfigurationError for a key that the form does not have."""
     from paxcast.core.calendar import parse_as_of
     from paxcast.jobs.run import Request, newest_failed_as_of
 
     context = get_current_context()
     dag_run = context["dag_run"]
-    unknown = sorted(set(dag_run.conf or {}) - set(RetrainParams.model_fields))
-    if unknown:
-        known = ", ".join(RetrainParams.model_fields)
-        raise ConfigurationError(f"the trigger's configuration: unknown {', '.join(unknown)}; there are: {known}")
-    params = RetrainParams.model_validate({name: context["params"][name] for name in RetrainParams.model_fields})
+    params = asked(RetrainParams, dag_run.conf, context["params"])
     as_of = parse_as_of(params.as_of.isoformat()) if params.as_of else None
     if as_of is None and params.rerun_failed:
         as_of = newest_failed_as_of(ws)

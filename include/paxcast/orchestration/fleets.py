@@ -1,6 +1,7 @@
 """Fleets as Airflow sees them: settings, schedules, assets. Light: Airflow parses this with every DAG file."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.sdk import (
     Asset,
@@ -11,6 +12,7 @@ from airflow.sdk import (
     RetryRule,
 )
 
+from paxcast.adapters.spark import session_conf
 from paxcast.core import errors
 from paxcast.core.errors import ConfigurationError
 from paxcast.settings import Settings, read_fleets
@@ -69,6 +71,16 @@ def retrain_schedule(settings: Settings) -> AssetOrTimeSchedule:
     """Daily, weekly (Monday) or monthly (the first), and whenever drift is found. It can be backfilled."""
     timetable = CronDataIntervalTimetable(RETRAIN_CRON[settings.schedule], timezone="UTC")
     return AssetOrTimeSchedule(timetable=timetable, assets=[drift(settings)])
+
+
+def spark(settings: Settings) -> dict[str, Any]:
+    """How a fleet's batches are tuned: on which Spark, with which conf, and how many at a time."""
+    wanted = settings.spark
+    return {
+        "conn_id": wanted.conn_id,
+        "config_kwargs": session_conf(None if wanted.conn_id else wanted.master, wanted.conf),
+        "max_active_tis_per_dagrun": wanted.batches_at_once,
+    }
 
 
 def start(settings: Settings) -> datetime:

@@ -1,11 +1,18 @@
-"""What a person may ask of `retrain_{fleet}`: one model gives the trigger form, its validation, and the request."""
+"""What a person may ask of a DAG: one model each gives the trigger form, its validation, and the request."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import Param
 from pydantic import BaseModel, ConfigDict, Field
 
+from paxcast.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyParams = TypeVar("AnyParams", bound=BaseModel)
 AIRPORT = r"^[A-Z0-9_-]{2,8}$"
 
 
@@ -19,6 +26,7 @@ class RetrainParams(BaseModel):
     )
     airports: list[str] | None = Field(
         None,
+        min_length=1,
         description="Some airports only, one code a line. Empty: the whole fleet.",
         json_schema_extra={"items": {"type": "string", "pattern": AIRPORT}},
     )
@@ -30,6 +38,38 @@ class RetrainParams(BaseModel):
         False, description="Only airports that failed before; without a date, those of the newest run that has any."
     )
     dry_run: bool = Field(False, description="Say who would be forecast, and do nothing.")
+
+
+class IngestParams(BaseModel):
+    """The trigger form of an ingestion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    known_at: date | None = Field(
+        None,
+        description="The day by whose end corrections in the data count as known: runs as of that day and later see "
+        "them. Empty: now.",
+    )
+
+
+def known_at(conf: Mapping[str, Any] | None, params: Mapping[str, Any]) -> "pd.Timestamp | None":
+    """The instant from which an ingestion's corrections count as known; None: from their receipt on."""
+    from paxcast.core.calendar import parse_as_of  # imports pandas: a DAG file must parse in a fraction of a second
+
+    day = asked(IngestParams, conf, params).known_at
+    return parse_as_of(day.isoformat()) if day else None
+
+
+def asked(model: type[AnyParams], conf: Mapping[str, Any] | None, params: Mapping[str, Any]) -> AnyParams:
+    """What a DAG run was asked for, by its trigger's `conf` and its merged `params`.
+
+    Raises ConfigurationError for keys of `conf` that the model does not know: Airflow itself accepts them.
+    """
+    unknown = sorted(set(conf or {}) - set(model.model_fields))
+    if unknown:
+        known = ", ".join(model.model_fields)
+        raise ConfigurationError(f"the trigger's configuration: unknown {', '.join(unknown)}; there are: {known}")
+    return model.model_validate({name: params[name] for name in model.model_fields})
 
 
 def airflow_params(model: type[BaseModel]) -> dict[str, Param]:

@@ -26,10 +26,14 @@ RELEASE, PAGE = "release", "page"
 def ingest(fleet: str) -> dict[str, int]:
     """Take in what the source has; the counts of rows, and the data version."""
     import pandas as pd
+    from airflow.sdk import get_current_context
 
     from paxcast.jobs.ingest import ingest as job
+    from paxcast.orchestration import params
 
-    report = job(_workspace(fleet), pd.Timestamp.now(tz="UTC"))
+    context = get_current_context()
+    known_at = params.known_at(context["dag_run"].conf, context["params"])
+    report = job(_workspace(fleet), pd.Timestamp.now(tz="UTC"), known_at)
     log.info(
         "%d rows received, %d stored, %d airports changed, data version %d",
         *(report.received, report.stored, len(report.changed), report.data_version),

