@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,7 @@ class Standalone:
             "PAXCAST_TEST_FAULTS": str(self.folder / "faults"),
             "PAXCAST_FLEETS": str(self.folder / "fleets"),
             "PAXCAST_HOME": str(self.folder / "home"),
+            "SPARK_HOME": str(Path(pyspark.__file__).parent),  # local-cluster starts its executors from there
             "AIRFLOW_HOME": str(self.folder / "airflow"),
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -128,6 +130,8 @@ class Standalone:
                 ):
                     found.append(int(entry.name))
         return sorted(found)
+
+    until = staticmethod(until)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """What the public REST API answers."""
