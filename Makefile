@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 k ?=
+PROCESSES ?= 2
 
-.PHONY: help setup java demo ui mlflow-ui test test-all check core-env lock clean
+.PHONY: help setup java demo ui test test-faults test-all check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -31,8 +32,13 @@ demo: java setup ## run the whole line on real airports (about 3 minutes)
 ui: java setup ## Airflow's UI and the MLflow UI on what the demo made
 	@$(BIN)/python -m paxcast.orchestration.demo --ui
 
-test: java setup ## the tests; `make test k=NAME` runs some
-	@$(BIN)/python -m pytest $(if $(k),-k "$(k)")
+test: java setup ## the tests, two files at a time; `make test k=NAME` runs some
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(if $(k),-k "$(k)")
+
+test-faults: java setup ## processes killed in the middle of batches and backfills (about 20 minutes)
+	@$(BIN)/python -m pytest -m faults
+
+test-all: test test-faults ## both
 
 check: setup .venv-core/installed ## linter, types, import contracts, and the core's tests without the heavy packages
 	@$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -47,18 +48,24 @@ def until(what: str, seen: Callable[[], Any], seconds: float = 240, pause: float
 
 @dataclass
 class Standalone:
-    """A running Airflow and the folder of everything: fleets/, store/, home/, airflow/, faults/."""
+    """A running Airflow and the folder of everything: fleets/, store/, home/, airflow/, faults/.
+
+    `database`: the address of Airflow's own, where sqlite will not do: it locks when two processes write at once.
+    """
 
     folder: Path
     port: int
+    database: str | None = None
     process: "subprocess.Popen[bytes] | None" = None
     others: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database} if self.database else {}
         return {
             **inherited,
+            **database,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(PROJECT / "tests" / "e2e" / "faults"),
             "PAXCAST_TEST_FAULTS": str(self.folder / "faults"),
@@ -171,6 +178,10 @@ class Standalone:
     def state(self, dag_id: str, run_id: str) -> str:
         return str(self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
 
+    def seconds(self, dag_id: str, run_id: str) -> float:
+        """How long a run that has ended took."""
+        return round(float(self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["duration"]), 1)
+
     def ended(self, dag_id: str, run_id: str, seconds: float = 420) -> str:
         """Wait for the end of a run; its state."""
         return str(
@@ -230,6 +241,45 @@ class Standalone:
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """An Airflow without fleets yet; a test writes them into folder/fleets."""
     airflow = Standalone(tmp_path_factory.mktemp("standalone"), free_port())
+    try:
+        airflow.start()
+        yield airflow
+    finally:
+        airflow.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A real PostgreSQL with an empty database `airflow`; its address. Skips, and says so, where there is none."""
+    found = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    programs = next((Path(path).resolve().parent for path in found if path), None)
+    if programs is None:
+        pytest.skip("PostgreSQL's initdb is not on this machine")
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix="postgres-"))
+    as_its_user = []
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_its_user = ["runuser", "-u", "postgres", "--"]
+
+    def run(program: str, *arguments: str) -> None:
+        command = [*as_its_user, str(programs / program), *arguments]
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+
+    run("initdb", "-D", f"{folder}/data", "-U", "airflow", "--auth=trust")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
+    try:
+        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow")
+        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/airflow"
+    finally:
+        run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def standalone_on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Standalone]:
+    """The same with PostgreSQL, which takes a backfill and a scheduler at work at once."""
+    airflow = Standalone(tmp_path_factory.mktemp("standalone"), free_port(), postgres)
     try:
         airflow.start()
         yield airflow

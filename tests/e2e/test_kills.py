@@ -46,7 +46,12 @@ def named(objects: dict[str, bytes]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def sixty(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Callable[..., Path]) -> Fleet:
+def sixty(
+    standalone: Any,
+    made_up: Callable[..., pd.DataFrame],
+    write_fleet: Callable[..., Path],
+    record_testsuite_property: Callable[[str, Any], None],
+) -> Fleet:
     airflow = standalone
     tomorrow = (date.today() + timedelta(days=1)).isoformat()  # no scheduled run comes between
     cluster = {
@@ -61,6 +66,7 @@ def sixty(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Ca
     airflow.wait_for_dag(DAG)
     run = airflow.trigger(DAG, as_of=AS_OF)
     assert airflow.ended(DAG, run) == "success"
+    record_testsuite_property("undisturbed_seconds_of_the_run", airflow.seconds(DAG, run))
     return Fleet(airflow, numbers(airflow.objects("outcomes")), airflow.forecasts("sixty"))
 
 
@@ -113,6 +119,7 @@ def test_a_kill_in_the_middle_of_a_batch_costs_only_the_airports_in_flight(
     airflow.until("what was in flight is finished", lambda: in_flight <= named(airflow.objects("outcomes")))
     record_property(f"{victim.__name__}_seconds_to_recover", round(time.monotonic() - struck, 1))
     assert airflow.ended(DAG, run) == "success"
+    record_property(f"{victim.__name__}_seconds_of_the_run", airflow.seconds(DAG, run))
     after = airflow.objects("outcomes")
     assert {name: after[name] for name in finished} == finished
     begun = [Path(name).name.split("-")[0] for name in airflow.objects("begun")]

@@ -1,13 +1,16 @@
 """A failure reruns only the affected airports: `airflow standalone`, 12 airports in 3 batches, injected faults."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+
+from paxcast.jobs.lease import Lease
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +53,17 @@ def seen(airflow: Any, run: str, before: set[str]) -> Seen:
     return Seen(state, airflow.tasks(DAG, run), begun, status, airflow.objects("outcomes"), airflow.forecasts("twelve"))
 
 
+def occupy(airflow: Any, what: str, seconds: float) -> None:
+    """Somebody else's lease, which ends by itself."""
+    now = pd.Timestamp.now(tz="UTC")
+    fleet, date = what.split("/")
+    until = (now + pd.Timedelta(seconds=seconds)).isoformat()
+    held = Lease(fleet=fleet, what=date, owner="somebody", run_key="", term=1, since=now.isoformat(), until=until)
+    path = airflow.folder / "home" / "store" / "objects" / "leases" / what / "000001.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(asdict(held)), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def story(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Callable[..., Path]) -> Story:
     airflow, faults = standalone, standalone.folder / "faults"
@@ -59,6 +73,7 @@ def story(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Ca
     airflow.paxcast("twelve", "ingest", "--json")
     airflow.wait_for_dag(DAG)
 
+    occupy(airflow, "twelve/20201201T000000Z", seconds=12)
     for code in TWICE:
         (faults / f"{code}.once").touch()
     first = seen(airflow, airflow.trigger(DAG, as_of=FIRST), set())
@@ -88,6 +103,11 @@ def test_after_a_transient_fault_the_retry_refits_exactly_the_airports_that_fail
     assert {a: (row["status"], row["version"]) for a, row in story.first.status.items()} == dict.fromkeys(
         CODES, ("ok", 1)
     )
+
+
+def test_a_run_of_a_date_that_somebody_else_writes_waits_and_tries_again(story: Story) -> None:
+    assert story.first.tasks["validate", -1] == ("success", 2)
+    assert {tries for (task, _), (_, tries) in story.first.tasks.items() if task in ("plan", "promote")} == {1}
 
 
 def test_a_fault_that_stays_leaves_its_batch_red_and_the_eleven_others_released(story: Story) -> None:

@@ -1,0 +1,40 @@
+"""How long Paxcast takes to recover when a process is killed in the middle of a batch of 60 airports.
+
+Runs tests/e2e/test_kills.py, which kills a Python worker, an executor, Spark's driver and Airflow's scheduler under a
+real `airflow standalone`, and collects the seconds from the blow until the airports in flight are finished. The last
+line is one JSON object, also kept in benchmarks/results/recovery.json.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+RESULT = PROJECT / "benchmarks" / "results" / "recovery.json"
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        seen = Path(folder) / "tests.xml"
+        command = [sys.executable, "-m", "pytest", "-m", "faults", "tests/e2e/test_kills.py"]
+        kept = ["-o", "junit_family=xunit1", f"--junitxml={seen}", f"--basetemp={folder}/tests"]
+        code = subprocess.run([*command, *kept], cwd=PROJECT, check=False).returncode
+        if code:
+            return code
+        found = {p.attrib["name"]: float(p.attrib["value"]) for p in ET.parse(seen).getroot().iter("property")}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+    text = json.dumps({"date": f"{datetime.now(UTC):%Y-%m-%d}", **machine, **found}, sort_keys=True)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
