@@ -1,5 +1,6 @@
 """MLflow: runs, model versions, aliases. Every write is idempotent by key: asked twice, it is done once."""
 
+import fcntl
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -59,8 +60,8 @@ class Registry:
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
         self.tracking_uri, self.experiment = tracking_uri, experiment
-        self.client = MlflowClient(tracking_uri, tracking_uri)
-        with _reaching(tracking_uri):
+        with _reaching(tracking_uri), _one_at_a_time(tracking_uri):
+            self.client = MlflowClient(tracking_uri, tracking_uri)
             self.experiment_id = self._experiment()
 
     def _experiment(self) -> str:
@@ -235,10 +236,27 @@ def _pins(*packages: str) -> list[str]:
 
 def _artifact_root(tracking_uri: str) -> str | None:
     """Beside a sqlite file; a server decides for itself."""
-    parsed = urlparse(tracking_uri)
-    if not parsed.scheme.startswith("sqlite"):
+    path = _sqlite_path(tracking_uri)
+    return None if path is None else (path.parent / "mlartifacts").as_uri()
+
+
+def _sqlite_path(tracking_uri: str) -> Path | None:
+    if not urlparse(tracking_uri).scheme.startswith("sqlite"):
         return None
-    return (Path(tracking_uri.split(":///", 1)[1]).resolve().parent / "mlartifacts").as_uri()
+    return Path(tracking_uri.split(":///", 1)[1]).resolve()
+
+
+@contextmanager
+def _one_at_a_time(tracking_uri: str) -> Iterator[None]:
+    """MLflow makes and migrates a sqlite database at its first touch, and fails where two processes do so at once."""
+    path = _sqlite_path(tracking_uri)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, or the process ends
+        yield
 
 
 @contextmanager

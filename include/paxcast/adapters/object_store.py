@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
+
+STORE_ERRORS = (OSError, BaseError)  # what a store that does not answer, or refuses, raises
 
 
 class ObjectStore:

@@ -25,9 +25,13 @@ def is_gone(process: str) -> bool:
 
 
 def _start(pid: int) -> str:
-    """When a process was started, in ticks since the machine was; empty where the system does not say."""
+    """When a process was started, in ticks since the machine was.
+
+    Empty where the system does not say, and for one that has ended without its parent having noticed yet.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return stat.rsplit(")", 1)[1].split()[19]
+    state, *rest = stat.rsplit(")", 1)[1].split()
+    return "" if state == "Z" else rest[18]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from paxcast.adapters.object_store import STORE_ERRORS
 from paxcast.adapters.processes import is_gone, this_process
 from paxcast.core.errors import FAIL_AT_ONCE, LeaseHeld
 from paxcast.jobs.workspace import Workspace
@@ -100,17 +101,20 @@ def held(ws: Workspace, what: str, owner: str, run_key: str, *, process: str = "
             except LeaseHeld as err:
                 log.warning("the lease was lost, what is done stays done: %s", err)
                 return
+            except STORE_ERRORS as err:  # the next try comes before the term is over
+                log.warning("the lease could not be moved on, which is tried again: %s", err)
 
     thread = Thread(target=renew, daemon=True)
     thread.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
     except FAIL_AT_ONCE:
-        release(ws, what, owner)
+        release(ws, what, owner)  # after the last renewing, which would take it back
         raise
-    finally:
-        stop.set()
-        thread.join()
 
 
 @contextmanager

@@ -120,12 +120,18 @@ def newest(ws: Workspace, run_key: str) -> pd.DataFrame:
 
 
 def still_open(ws: Workspace) -> pd.DataFrame:
-    """run_key, as_of, airport of everything that failed on a history on which no run of that date finished it."""
-    history = ["as_of", "airport", "checksum"]
-    rows = ws.tables.read("outcomes", [(FLEET, "=", ws.fleet)], ["run_key", *history, "status"])
-    over = rows.loc[rows["status"].isin(outcomes.FINISHED), history].drop_duplicates().assign(over=True)
-    merged = rows.merge(over, on=history, how="left")
-    return merged.loc[merged["over"].isna(), ["run_key", "as_of", "airport"]].drop_duplicates()
+    """run_key, as_of, airport of everything that failed on a history on which no run of that date finished it.
+
+    Restated since, and finished by its own run on the history that this run judged last, it is over too.
+    """
+    of_fleet, history, airport = [(FLEET, "=", ws.fleet)], ["as_of", "airport", "checksum"], ["run_key", "airport"]
+    rows = ws.tables.read("outcomes", of_fleet, ["run_key", *history, "status"])
+    done = rows[rows["status"].isin(outcomes.FINISHED)]
+    judged = ws.tables.read("quality", of_fleet, [*airport, "checksum"])
+    anew = done.merge(judged, on=[*airport, "checksum"])[airport].drop_duplicates().assign(anew=True)
+    over = done[history].drop_duplicates().assign(over=True)
+    merged = rows.merge(over, on=history, how="left").merge(anew, on=airport, how="left")
+    return merged.loc[merged["over"].isna() & merged["anew"].isna(), ["run_key", "as_of", "airport"]].drop_duplicates()
 
 
 def _cut_off(manifest: Manifest, planned: PlannedAirport) -> Outcome:

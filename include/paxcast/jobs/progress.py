@@ -112,14 +112,14 @@ def told(watch: Watch, tell: Callable[[Progress], None]) -> Iterator[None]:
 
 def follow(ws: Workspace) -> Iterator[list[Progress]]:
     """The progress of every run that holds a lease of this fleet, again and again, until none does."""
-    watches: dict[str, Watch] = {}
+    watches: dict[str, Watch] = {}  # by manifest: a run that is asked for again plans anew under the same key
     while leases := lease.active(ws):
-        for held in leases:
-            manifest = plan.newest(ws, held.run_key)
-            if manifest is not None and held.run_key not in watches:
+        planned = [manifest for held in leases if (manifest := plan.newest(ws, held.run_key)) is not None]
+        for manifest in planned:
+            if manifest.manifest_id not in watches:
                 wanted = {(a.airport, a.checksum) for a in manifest.airports}
-                watches[held.run_key] = Watch(ws.objects, held.run_key, held.run_key, wanted)
-        yield [watches[held.run_key].look() for held in leases if held.run_key in watches]
+                watches[manifest.manifest_id] = Watch(ws.objects, manifest.run_key, manifest.run_key, wanted)
+        yield [watches[manifest.manifest_id].look() for manifest in planned]
         time.sleep(LOOK_SECONDS)
 
 

@@ -104,6 +104,8 @@ def _page(ws: Workspace, manifest: Manifest, rows: pd.DataFrame, lines: list[str
 
 
 def _charts(ws: Workspace, manifest: Manifest, shown: pd.DataFrame) -> list[Chart]:
+    if shown.empty:
+        return []  # every airport failed; the store takes no empty list of airports
     as_of = calendar.parse_as_of(manifest.as_of)
     known = histories.known_rows(ws, as_of, manifest.data_version, list(shown["airport"]))
     by_airport = dict(tuple(known.groupby(AIRPORT)))

@@ -1,0 +1,67 @@
+"""What the tests of single jobs share: an empty store, outcomes and manifests by hand, tuning in process."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paxcast.adapters.spark import PackedHistory, Worker, WorkerResult
+from paxcast.core import manifest as manifests
+from paxcast.core.manifest import Manifest
+from paxcast.core.outcome import FAILED, OK, Outcome
+from paxcast.jobs import retrain, tune
+from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.settings import load
+
+RUN_KEY = "small-20201231T235959-c0ffee00-r0"
+
+
+@pytest.fixture
+def ws(tmp_path: Path, isolated_home: Path) -> Workspace:
+    """The workspace of the fleet `small`, in whose store there is nothing yet."""
+    path = tmp_path / "small.yaml"
+    path.write_text("source: {kind: file, path: small.csv}\nstore: store\n", encoding="utf-8")
+    return open_workspace(load(path))
+
+
+@pytest.fixture
+def outcome_of() -> Callable[..., Outcome]:
+    """Builds an outcome: `outcome_of("AAA", status, **other fields)`; the checksum of its history is `first`."""
+
+    def make(airport: str, status: str = OK, **fields: Any) -> Outcome:
+        reason = "it was too slow" if status == FAILED else ""
+        base = {"run_key": RUN_KEY, "fleet": "small", "as_of": "2020-12-31", "checksum": "first", "batch": 0}
+        return Outcome(**{**base, "airport": airport, "status": status, "reason": reason, **fields})
+
+    return make
+
+
+@pytest.fixture
+def manifest_of() -> Callable[..., Manifest]:
+    """Builds the manifest of a run over some airports: `manifest_of(codes, batches=1, **other fields)`."""
+
+    def make(codes: Sequence[str], batches: int = 1, **fields: Any) -> Manifest:
+        planned = manifests.split([(code, "first", "whole fleet") for code in codes], batches)
+        content = {"codes": list(codes), "batches": batches}
+        base: dict[str, Any] = {"run_key": RUN_KEY, "fleet": "small", "as_of": "2020-12-31", "config_hash": "c0ffee00"}
+        data = {"numbers": {}, "frequency": "MS", "horizon": 12, "data_version": 0, "code_version": ""}
+        known = {"manifest_id": manifests.manifest_id(content), "airports": planned, "quarantined": ()}
+        return Manifest(**{**base, **data, **known, **fields})
+
+    return make
+
+
+@pytest.fixture
+def without_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airports are tuned one after another in this process, by the real worker: for runs whose questions come after
+    the tuning. What Spark adds is asked of a real one elsewhere."""
+
+    def in_turn(
+        _session: None, packed: Sequence[PackedHistory], worker: Worker, _partitions: int, _seconds: float
+    ) -> list[WorkerResult]:
+        return [worker(history) for history in packed]
+
+    monkeypatch.setattr(retrain.spark, "open_session", lambda _conf: nullcontext())
+    monkeypatch.setattr(tune.spark, "fan_out", in_turn)
