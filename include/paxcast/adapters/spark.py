@@ -26,6 +26,8 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "STAN_NUM_THREADS")
 IDLE = "spark.sql.execution.pyspark.udf.idleTimeoutSeconds"
+IDLE_SLACK_SECONDS = 60  # on top of what a task's airports may take: starting Python, importing, writing outcomes
+PY4J_PREFACE = "An error occurred while calling"
 RESULT_SCHEMA = "airport string, status string, reason string, seconds double"
 
 
@@ -96,24 +98,35 @@ def fan_out(
     from pyspark.errors import PySparkException
 
     tasks = max(1, min(partitions or 4 * spark.sparkContext.defaultParallelism, len(histories)))
-    airports_a_task = 2 * math.ceil(len(histories) / tasks)  # Spark deals them out almost, not quite, evenly
+    airports_a_task = math.ceil(len(histories) / tasks)
     try:
-        spark.conf.set(IDLE, str(math.ceil(airports_a_task * seconds_per_airport) + 60))
-        spread = spark.createDataFrame(_packed_rows(histories)).repartition(tasks)
-        rows = spread.mapInPandas(_each(worker), RESULT_SCHEMA).collect()
+        spark.conf.set(IDLE, str(math.ceil(airports_a_task * seconds_per_airport) + IDLE_SLACK_SECONDS))
+        # Dealt out by number: repartition(tasks) deals at random, and leaves half of the tasks without any airport.
+        dealt = spark.createDataFrame(_packed_rows(histories, tasks)).repartitionById(tasks, "task")
+        rows = dealt.mapInPandas(_each(worker), RESULT_SCHEMA).collect()
     except (PySparkException, Py4JError, OSError) as err:
-        first = str(err).strip().splitlines()[0][:500] if str(err).strip() else type(err).__name__
         raise InfrastructureError(
-            f"Spark gave the batch up: {first}. The airports it had finished are on record: a retry takes up the rest"
+            f"Spark gave the batch up: {_what_happened(err)}. The airports it had finished are on record: a retry "
+            "takes up the rest"
         ) from err
     return sorted((WorkerResult(*row) for row in rows), key=lambda result: result.airport)
 
 
-def _packed_rows(histories: Sequence[PackedHistory]) -> "pa.Table":
+def _what_happened(err: Exception) -> str:
+    """One line: what a worker's traceback ends with, else why the last task was lost, else how the message begins."""
+    *_, told = str(err).split("Traceback (most recent call last):")
+    lines = [line for line in told.splitlines() if line.strip() and not line.startswith((" ", PY4J_PREFACE))]
+    first = lines[0].removeprefix(": ") if lines else type(err).__name__
+    return first.rpartition("most recent failure: ")[2][:500].removesuffix(".")
+
+
+def _packed_rows(histories: Sequence[PackedHistory], tasks: int) -> "pa.Table":
+    """One row an airport, with the number of the task that it goes to: as many to each, or one more."""
     import pyarrow as pa
 
     return pa.table(
         {
+            "task": pa.array([at % tasks for at in range(len(histories))], pa.int32()),
             "airport": pa.array([h.airport for h in histories], pa.string()),
             "checksum": pa.array([h.checksum for h in histories], pa.string()),
             "days": pa.array([h.days for h in histories], pa.list_(pa.int64())),
@@ -137,7 +150,7 @@ def _unpacked(row: Any) -> PackedHistory:
     import numpy as np
 
     return PackedHistory(
-        row.airport, row.checksum, np.asarray(row.days, dtype=np.int64), np.asarray(row[3], dtype=np.float64)
+        row.airport, row.checksum, np.asarray(row.days, dtype=np.int64), np.asarray(row[4], dtype=np.float64)
     )
 
 
