@@ -33,7 +33,7 @@ ui: java setup ## Airflow's UI and the MLflow UI on what the demo made
 	@$(BIN)/python -m paxcast.orchestration.demo --ui
 
 test: java setup ## the tests, two files at a time; `make test k=NAME` runs some
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(if $(k),-k "$(k)")
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(if $(k),-k "$(k)")
 
 test-faults: java setup ## processes killed in the middle of batches and backfills (about 20 minutes)
 	@$(BIN)/python -m pytest -m faults

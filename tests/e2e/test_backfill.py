@@ -91,6 +91,11 @@ def backfilled(
     )  # fmt: skip
 
 
+def registry_of(airflow: Any) -> mlflow.MlflowClient:
+    uri = f"sqlite:///{airflow.folder / 'home' / 'mlflow.db'}"
+    return mlflow.MlflowClient(uri, uri)
+
+
 def closed(airflow: Any) -> bool:
     found = airflow.call("GET", f"backfills?dag_id={DAG}")["backfills"]
     return all(entry["completed_at"] for entry in found)
@@ -122,8 +127,7 @@ def test_all_eight_weeks_are_done_two_at_a_time_in_spite_of_two_kills(backfilled
 
 
 def test_there_is_a_version_for_each_airport_and_run(backfilled: Backfilled) -> None:
-    mlflow_uri = f"sqlite:///{backfilled.airflow.folder}/home/mlflow.db"
-    client = mlflow.MlflowClient(mlflow_uri, mlflow_uri)
+    client = registry_of(backfilled.airflow)
     for code in CODES:
         versions = client.search_model_versions(f"name = 'forty.{code}'")
         assert len(versions) == WEEKS + 1, code
@@ -154,8 +158,7 @@ def test_neither_release_nor_alias_moved_back(backfilled: Backfilled) -> None:
     newest = f"{backfilled.mondays[-1]:%Y-%m-%d}"
     assert {row["status"] for row in rows} == {"ok"}
     assert {row["as_of"][:10] for row in rows} == {newest}
-    mlflow_uri = f"sqlite:///{backfilled.airflow.folder}/home/mlflow.db"
-    client = mlflow.MlflowClient(mlflow_uri, mlflow_uri)
+    client = registry_of(backfilled.airflow)
     for code in CODES:
         champion = client.get_model_version_by_alias(f"forty.{code}", "champion")
         assert champion.tags["as_of"].startswith(newest)
