@@ -24,7 +24,7 @@ def ingest_dag(settings: Settings) -> None:
         start_date=fleets.start(settings),
         catchup=False,
         max_active_runs=1,
-        default_args=fleets.DEFAULT_ARGS,
+        default_args=fleets.default_args(settings),
         params=params.airflow_params(params.IngestParams),
         tags=["paxcast", settings.fleet],
         doc_md=__doc__,

@@ -32,7 +32,7 @@ def retrain_dag(settings: Settings) -> None:
         start_date=fleets.start(settings),
         catchup=False,
         max_active_runs=1,
-        default_args=fleets.DEFAULT_ARGS,
+        default_args=fleets.default_args(settings),
         params=params.airflow_params(params.RetrainParams),
         tags=["paxcast", fleet],
         doc_md=__doc__,

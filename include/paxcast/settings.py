@@ -147,6 +147,7 @@ class Settings(Section):
     promotion: PromotionSettings = PromotionSettings()
     max_failed_share: float = Field(0.05, ge=0, le=1)
     batches: int = Field(4, ge=1, le=256)
+    retries: int = Field(3, ge=0, le=10, description="How often Airflow tries a failed task again, by itself.")
     spark: SparkSettings = SparkSettings()
     store: str | None = None
     mlflow: MlflowSettings = MlflowSettings()

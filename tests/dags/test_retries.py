@@ -31,7 +31,6 @@ def test_each_error_of_the_catalogue_is_retried_as_it_deserves(error: type[Excep
 
 
 def test_what_has_no_rule_backs_off() -> None:
-    assert DEFAULT_ARGS["retries"] == 3
     assert DEFAULT_ARGS["retry_exponential_backoff"] == 2.0
     assert (
         timedelta(seconds=10) <= DEFAULT_ARGS["retry_delay"] <= timedelta(minutes=1) < DEFAULT_ARGS["max_retry_delay"]

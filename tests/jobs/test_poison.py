@@ -98,7 +98,7 @@ def poisoned(made_up: Make, healthy: pd.DataFrame) -> pd.DataFrame:
 
 def run(new_fleet: Make, table: pd.DataFrame) -> Fleet:
     space = {"changepoint_prior_scale": {"loguniform": [0.001, 0.5]}}
-    path = new_fleet(table, search={"max_evals": 1, "space": space})
+    path = new_fleet(table, search={"max_evals": 1, "space": space}, folds={"recent": 1, "earlier_years": 0})
     ws = open_workspace(load(path))
     report = ingest(ws, NOW)
     return Fleet(path, ws, table, report, retrain(ws, Request(as_of=AS_OF, request_id="once"), NOW))

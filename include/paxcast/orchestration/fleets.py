@@ -33,7 +33,6 @@ RETRY_POLICY = ExceptionRetryPolicy(
 )
 DEFAULT_ARGS = {
     "owner": "paxcast",
-    "retries": 3,
     "retry_delay": timedelta(seconds=20),  # also after a process was lost; 20, 40, 80 s and up to twice as long
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),  # a task that is cleared often counts its tries on
@@ -71,6 +70,11 @@ def retrain_schedule(settings: Settings) -> AssetOrTimeSchedule:
     """Daily, weekly (Monday) or monthly (the first), and whenever drift is found. It can be backfilled."""
     timetable = CronDataIntervalTimetable(RETRAIN_CRON[settings.schedule], timezone="UTC")
     return AssetOrTimeSchedule(timetable=timetable, assets=[drift(settings)])
+
+
+def default_args(settings: Settings) -> dict[str, Any]:
+    """What every task of a fleet's DAGs has, whatever it does."""
+    return {**DEFAULT_ARGS, "retries": settings.retries}
 
 
 def spark(settings: Settings) -> dict[str, Any]:
