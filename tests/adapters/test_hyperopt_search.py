@@ -9,8 +9,8 @@ import pytest
 from paxcast.adapters.hyperopt_search import ALGORITHMS, search
 from paxcast.core.candidates import FitFailed
 from paxcast.core.errors import AirportTimeout
+from paxcast.core.search import Loss, SearchProblem, Trial
 from paxcast.core.space import Parameters, contains, parse_space
-from paxcast.core.tuning import SearchProblem, Trial
 
 SPACE = parse_space(
     {
@@ -48,7 +48,11 @@ def tried(
     seed: int = 1,
     space=SPACE,
 ) -> list[Trial]:
-    return search(SearchProblem(space, loss, first, max_evals, seed), algorithm)
+    def objective(parameters: Parameters, best: float) -> Loss:
+        return Loss(loss(parameters))
+
+    problem = SearchProblem(space=space, objective=objective, first=first, max_evals=max_evals, seed=seed)
+    return search(problem, algorithm)
 
 
 @EACH_ALGORITHM
@@ -169,12 +173,6 @@ def test_what_is_no_failed_fit_ends_the_search(algorithm):
 
 
 # --- how it searches
-
-
-@EACH_ALGORITHM
-def test_an_empty_space_is_one_trial_of_the_defaults(algorithm):
-    assert tried(lambda p: 0.7, algorithm, space=()) == [Trial(0, {}, 0.7)]
-    assert tried(never, algorithm, space=()) == [Trial(0, {}, None, "ATL: nothing fits")]
 
 
 def test_tpe_learns_from_its_trials_and_random_does_not():

@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from paxcast.core.candidates import Candidate, FitFailed
+from paxcast.core.candidates import Candidate, FitFailed, Refitting
 from paxcast.core.candidates.seasonal_naive import SeasonalNaive
+from paxcast.core.search import Record, Search, SearchProblem, Trial
 from paxcast.core.series import Series
 from paxcast.core.space import Parameter, Parameters
-from paxcast.core.tuning import Search, SearchProblem, Trial, TuningTask
+from paxcast.core.tuning import TuningTask
 
 STEPS = {"D": "D", "W": "7D", "MS": "MS"}
 FACTOR = Parameter("factor", "uniform", (0.0, 2.0))
@@ -50,17 +51,14 @@ def _grid(*points: Parameters) -> Search:
     """A search over given points, after the points that are to be tried first."""
 
     def search(problem: SearchProblem) -> list[Trial]:
-        asked = [*problem.first, *points][: problem.max_evals]
-        return [_tried(number, point, problem.loss) for number, point in enumerate(asked)]
+        record = Record(problem)
+        record.try_first()
+        for point in points:
+            if not record.over:
+                record.tried(point)
+        return record.trials
 
     return search
-
-
-def _tried(number: int, point: Parameters, loss: Callable[[Parameters], float]) -> Trial:
-    try:
-        return Trial(number, point, loss(point))
-    except FitFailed as err:
-        return Trial(number, point, None, str(err))
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,9 @@ class Scaled:
             raise FitFailed(f"{series.airport}: a factor of {factor:g} is too much")
         return _FittedScaled(series, factor, self.season)
 
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, series, seed, seconds)
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -100,6 +101,9 @@ class Broken:
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> _FittedScaled:
         raise FitFailed(f"{series.airport}: broken by design")
+
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, series, seed, seconds)
 
 
 def _candidates(*more: Candidate) -> dict[str, Candidate]:

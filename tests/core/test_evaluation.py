@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paxcast.core.candidates import FitFailed
+from paxcast.core.candidates import FitFailed, Refitting
 from paxcast.core.candidates.seasonal_naive import SeasonalNaive
-from paxcast.core.evaluation import FoldScore, fold_scale, mean_mase, publishable, score
+from paxcast.core import evaluation
+from paxcast.core.evaluation import FoldScore, FoldsLoss, fold_scale, mean_mase, publishable, windows
 from paxcast.core.folds import Fold
 
 SETTINGS = settings(max_examples=40, deadline=None)
@@ -30,6 +31,11 @@ class Recording:
 
     def forecast(self, horizon):
         return np.full(horizon, -1.0)
+
+
+def score(candidate, parameters, series, folds, *, seed, seconds) -> tuple[FoldScore, ...]:
+    evaluator = Refitting(candidate, series, seed, seconds)
+    return evaluation.score(evaluator, parameters, windows(series, folds))
 
 
 def scored(*mases: float) -> list[FoldScore]:
@@ -105,3 +111,30 @@ def test_the_mean_of_the_folds_is_their_plain_mean():
 @pytest.mark.parametrize("mases", [(), (math.nan,), (1.0, math.nan), (1.0, math.inf)])
 def test_what_is_not_a_number_in_any_fold_is_infinitely_bad(mases):
     assert mean_mase(scored(*mases)) == math.inf
+
+
+# --- what a search minimises
+
+
+def loss(tuner, make_series, factor: float, best: float, prune: bool = True):
+    series = make_series(100 + np.arange(48.0) + 30 * np.sin(np.arange(48.0)))
+    evaluator = tuner.Scaled().prepare(series, seed=0, seconds=1)
+    mases = [s.mase for s in evaluation.score(evaluator, {"factor": factor}, windows(series, FOLDS))]
+    return FoldsLoss(evaluator, windows(series, FOLDS), prune)({"factor": factor}, best), mases
+
+
+@SETTINGS
+@given(st.floats(0, 2), st.floats(0, 20))
+def test_an_evaluation_is_given_up_as_soon_as_perfect_folds_could_not_make_it_the_best(
+    make_series, tuner, factor, best
+):
+    found, mases = loss(tuner, make_series, factor, best)
+    done = next((i for i in (1, 2) if sum(mases[:i]) / 3 >= best), 3)
+    assert found.folds_left == 3 - done
+    assert found.value == pytest.approx(np.mean(mases[:done]))
+    assert (found.value >= best) or found.folds_left == 0
+
+
+def test_without_pruning_every_fold_is_done(make_series, tuner):
+    found, mases = loss(tuner, make_series, 2.0, best=0.0, prune=False)
+    assert (found.value, found.folds_left) == (pytest.approx(np.mean(mases)), 0)

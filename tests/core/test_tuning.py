@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paxcast.core.candidates import FitFailed, Specification
+from paxcast.core.candidates import FitFailed, Refitting, Specification
 from paxcast.core.choice import NAIVE
 from paxcast.core.evaluation import fold_scale
 from paxcast.core.folds import plan_folds
@@ -212,6 +212,9 @@ class FailsOn:
         if len(series.y) in self.lengths:
             raise FitFailed("not this one")
         return self.inner.fit(series, parameters, seed=seed, seconds=seconds)
+
+    def prepare(self, series, *, seed, seconds):
+        return Refitting(self, series, seed, seconds)
 
 
 def test_a_winner_that_cannot_be_fitted_before_the_test_window_is_published_without_test_figures(

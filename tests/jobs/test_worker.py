@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from paxcast.adapters.spark import PackedHistory
+from paxcast.core.candidates import Refitting
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.candidates.seasonal_naive import FittedSeasonalNaive, SeasonalNaive
 from paxcast.core.outcome import FAILED, OK, Outcome
@@ -49,6 +50,9 @@ class Odd:
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedOdd:
         naive = SeasonalNaive().fit(series, parameters, seed=seed, seconds=seconds)
         return FittedOdd(naive.last_season, naive.last_ds, naive.frequency, series, self.function)
+
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, series, seed, seconds)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""How well a specification would have done: fitted on each fold's past, compared with what followed."""
+"""How well a specification would have done: fitted on each fold's past, compared with what followed.
+
+Every method's error is scaled by the same number in a fold: the seasonal naive error of that fold's past. Where the
+past repeats itself exactly that is zero; then the scale is the mean level, and if that is zero too, 1.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core import calendar, metrics
-from paxcast.core.candidates import Candidate
+from paxcast.core.candidates import Evaluator
 from paxcast.core.folds import Fold
+from paxcast.core.search import WORST, Loss
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 
 Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A fold with all that does not depend on the method. `actual`: [H] traffic, `scale`: traffic, above zero."""
+
+    fold: Fold
+    actual: Array
+    scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +39,49 @@ class FoldScore:
     mase: float
 
 
+@dataclass(frozen=True, slots=True)
+class FoldsLoss:
+    """What a search minimises: the mean MASE over the windows, in their order. Picklable.
+
+    With `prune` it gives an evaluation up as soon as the errors so far, were the other folds perfect, are no better
+    than the loss to beat. Its loss is then the mean of the folds done, which is no better either.
+    """
+
+    evaluator: Evaluator
+    windows: tuple[Window, ...]
+    prune: bool = False
+
+    def __call__(self, parameters: Parameters, best: float = WORST) -> Loss:
+        total = 0.0
+        for done, window in enumerate(self.windows, start=1):
+            total += _score(self.evaluator, parameters, window).mase
+            left = len(self.windows) - done
+            if self.prune and left and total >= best * len(self.windows):
+                return Loss(total / done, left)
+        return Loss(total / len(self.windows))
+
+
+def windows(series: Series, folds: Sequence[Fold]) -> tuple[Window, ...]:
+    """The folds of a series, in order, each with what followed and the scale of its errors."""
+    return tuple(
+        Window(fold, series.y[fold.cutoff : fold.cutoff + fold.horizon], fold_scale(series.head(fold.cutoff)))
+        for fold in folds
+    )
+
+
 def publishable(forecast: Array) -> Array:
     """A forecast as it may be published: traffic is never negative."""
     return np.maximum(forecast, 0.0)
 
 
-def score(
-    candidate: Candidate, parameters: Parameters, series: Series, folds: Sequence[Fold], *, seed: int, seconds: float
-) -> tuple[FoldScore, ...]:
-    """Each fold's forecast and error, in the order of `folds`. Raises candidates.FitFailed if one cannot be fitted.
-
-    Every method's error is scaled by the same number in a fold: the seasonal naive error of that fold's past. Where the
-    past repeats itself exactly that is zero; then the scale is the mean level, and if that is zero too, 1.
-    """
-    return tuple(_score_fold(candidate, parameters, series, fold, seed, seconds) for fold in folds)
+def score(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> tuple[FoldScore, ...]:
+    """Each window's forecast and error, in order. Raises candidates.FitFailed if one cannot be fitted."""
+    return tuple(_score(evaluator, parameters, window) for window in windows)
 
 
-def _score_fold(
-    candidate: Candidate, parameters: Parameters, series: Series, fold: Fold, seed: int, seconds: float
-) -> FoldScore:
-    train = series.head(fold.cutoff)
-    forecast = publishable(candidate.fit(train, parameters, seed=seed, seconds=seconds).forecast(fold.horizon))
-    actual = series.y[fold.cutoff : fold.cutoff + fold.horizon]
-    return FoldScore(fold, actual, forecast, metrics.mase(actual, forecast, fold_scale(train)))
+def _score(evaluator: Evaluator, parameters: Parameters, window: Window) -> FoldScore:
+    forecast = publishable(evaluator.forecast(parameters, window.fold))
+    return FoldScore(window.fold, window.actual, forecast, metrics.mase(window.actual, forecast, window.scale))
 
 
 def fold_scale(train: Series) -> float:

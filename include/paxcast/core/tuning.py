@@ -3,16 +3,17 @@
 Everything is a function of the series, the task and the seed in it: no clock, no order of arrival, no global state.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from paxcast.core import calendar, choice, intervals, metrics
-from paxcast.core.candidates import Candidate, FitFailed, Fitted, Specification
-from paxcast.core.evaluation import FoldScore, fold_scale, mean_mase, publishable, score
+from paxcast.core import calendar, choice, evaluation, intervals, metrics, search
+from paxcast.core.candidates import Candidate, Evaluator, FitFailed, Fitted, Specification
+from paxcast.core.evaluation import FoldScore, FoldsLoss, Window, fold_scale, mean_mase, publishable
 from paxcast.core.folds import Folds, plan_folds
+from paxcast.core.search import Search, SearchProblem, Trial
 from paxcast.core.series import Series
 from paxcast.core.space import Parameter, Parameters, contains
 
@@ -25,36 +26,15 @@ class TuningTask:
     candidates: tuple[str, ...]
     space: tuple[Parameter, ...]
     max_evals: int
+    patience: int | None = None
+    prune: bool = False
     seconds: float
     recent_folds: int
     earlier_year_folds: int
     margin: float
     seed: int
     champion: Specification | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One evaluation of the search. `loss` is the mean MASE over the folds; a failed trial has none, but a reason."""
-
-    number: int
-    parameters: Parameters
-    loss: float | None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchProblem:
-    """What a search gets: where to look, what to minimise, what to try first, and when to stop."""
-
-    space: tuple[Parameter, ...]
-    loss: Callable[[Parameters], float]  # raises FitFailed
-    first: tuple[Parameters, ...]
-    max_evals: int
-    seed: int
-
-
-Search = Callable[[SearchProblem], list[Trial]]
+    first: tuple[Specification, ...] = ()  # warm-start points, tried after the champion's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +54,8 @@ class Tuned:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def tune(series: Series, task: TuningTask, candidates: Mapping[str, Candidate], search: Search) -> Tuned:
-    """Search, choose, test, refit on the whole history, forecast.
+def tune(series: Series, task: TuningTask, candidates: Mapping[str, Candidate], look: Search) -> Tuned:
+    """Search with `look`, choose, test, refit on the whole history, forecast.
 
     Seasonal naive is published, and says so, where nothing can be judged or the chosen one cannot be refitted.
     """
@@ -92,7 +72,7 @@ def tune(series: Series, task: TuningTask, candidates: Mapping[str, Candidate], 
         return _without_folds(series, task, candidates, frequency)
     run = _Evaluation(series, task, candidates, folds)
     naive = run.scored(choice.NAIVE)
-    trials, challenger = _challenger(run, task, search, naive)
+    trials, challenger = _challenger(run, task, look, naive)
     champion = run.try_scored(task.champion) if task.champion else None
     decision = choice.choose(challenger, champion, naive.mase, task.margin)
     return _published(run, decision, trials, naive.mase, frequency)
@@ -102,13 +82,23 @@ class _Evaluation:
     """Scores specifications of one airport on the same folds, each at most once."""
 
     def __init__(self, series: Series, task: TuningTask, candidates: Mapping[str, Candidate], folds: Folds) -> None:
-        self.series, self.task, self.candidates, self.folds = series, task, candidates, folds
+        self.series, self.task, self.candidates = series, task, candidates
+        self.windows = evaluation.windows(series, folds.choose)
+        self.test_windows = evaluation.windows(series, [folds.test] if folds.test else [])
+        self._evaluators: dict[str, Evaluator] = {}
         self._scores: dict[str, tuple[FoldScore, ...]] = {}
+
+    def evaluator(self, name: str) -> Evaluator:
+        """The candidate prepared on this history. Raises FitFailed."""
+        if name not in self._evaluators:
+            candidate = self.candidates[name]
+            self._evaluators[name] = candidate.prepare(self.series, seed=self.task.seed, seconds=self.task.seconds)
+        return self._evaluators[name]
 
     def fold_scores(self, specification: Specification) -> tuple[FoldScore, ...]:
         key = repr(specification.as_json())
         if key not in self._scores:
-            self._scores[key] = self._score(specification, self.folds.choose)
+            self._scores[key] = self._score(specification, self.windows)
         return self._scores[key]
 
     def scored(self, specification: Specification) -> choice.Scored:
@@ -125,45 +115,49 @@ class _Evaluation:
 
     def test(self, specification: Specification) -> FoldScore | None:
         """How the specification does in the untouched test window, or None if it cannot be fitted before it."""
-        if self.folds.test is None:
-            return None
         try:
-            return self._score(specification, [self.folds.test])[0]
+            return next(iter(self._score(specification, self.test_windows)), None)
         except FitFailed:
             return None
 
-    def _score(self, specification: Specification, folds: Sequence) -> tuple[FoldScore, ...]:  # type: ignore[type-arg]
-        candidate = self.candidates[specification.candidate]
-        return score(
-            candidate, specification.parameters, self.series, folds, seed=self.task.seed, seconds=self.task.seconds
-        )
+    def _score(self, specification: Specification, windows: tuple[Window, ...]) -> tuple[FoldScore, ...]:
+        return evaluation.score(self.evaluator(specification.candidate), specification.parameters, windows)
 
 
 def _challenger(
-    run: _Evaluation, task: TuningTask, search: Search, naive: choice.Scored
+    run: _Evaluation, task: TuningTask, look: Search, naive: choice.Scored
 ) -> tuple[tuple[Trial, ...], choice.Scored]:
     """The best specification of this run: of every candidate's, the one with the lowest error in the folds."""
     contenders, trials = [naive], []
     for name in task.candidates:
         if run.candidates[name].searched:
-            found = search(_problem(run, task, name))
+            found = _searched(run, task, look, name)
             trials += found
-            best = min((t for t in found if t.loss is not None), key=lambda t: (t.loss, t.number), default=None)
-            if best is not None and best.loss is not None:
-                contenders.append(choice.Scored(Specification(name, best.parameters), best.loss))
-        elif name != naive.specification.candidate:
+            best = search.best(found)
+            contender = run.try_scored(Specification(name, best.parameters)) if best else None
+        else:
             contender = run.try_scored(Specification(name, {}))
-            contenders += [contender] if contender else []
+        contenders += [contender] if contender else []
     return tuple(trials), min(contenders, key=lambda c: c.mase)
 
 
-def _problem(run: _Evaluation, task: TuningTask, name: str) -> SearchProblem:
-    def loss(parameters: Parameters) -> float:
-        return run.scored(Specification(name, parameters)).mase
-
-    first = (task.champion.parameters,) if task.champion and task.champion.candidate == name else ()
-    inside = tuple(p for p in first if contains(task.space, p))
-    return SearchProblem(task.space, loss, inside, task.max_evals, task.seed)
+def _searched(run: _Evaluation, task: TuningTask, look: Search, name: str) -> list[Trial]:
+    try:
+        objective = FoldsLoss(run.evaluator(name), run.windows, task.prune)
+    except FitFailed as err:
+        return [Trial(0, {}, None, str(err))]
+    before = [task.champion, *task.first] if task.champion else task.first
+    points = [s.parameters for s in before if s.candidate == name and contains(task.space, s.parameters)]
+    first = tuple(p for at, p in enumerate(points) if p not in points[:at])
+    problem = SearchProblem(
+        space=task.space,
+        objective=objective,
+        max_evals=task.max_evals,
+        seed=task.seed,
+        first=first,
+        patience=task.patience,
+    )
+    return look(problem) if task.space else [search.evaluated(problem, 0, {})]
 
 
 def _published(

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from paxcast.core.folds import Fold
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 
@@ -35,6 +36,13 @@ class Fitted(Protocol):
         """Everything needed to forecast again, as text: what the registry keeps. Nothing pickled."""
 
 
+class Evaluator(Protocol):
+    """A candidate prepared on one history, to forecast its folds with many parameters. Picklable."""
+
+    def forecast(self, parameters: Parameters, fold: Fold) -> npt.NDArray[np.float64]:
+        """The fold's periods, [H] traffic, from the periods before its cutoff. Raises FitFailed."""
+
+
 class Candidate(Protocol):
     """A kind of forecaster. `searched` tells whether its parameters are searched or it has none."""
 
@@ -43,3 +51,20 @@ class Candidate(Protocol):
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> Fitted:
         """Fit on a history, within about `seconds`. Raises FitFailed when this history cannot be fitted."""
+
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> Evaluator:
+        """Whatever does not depend on the parameters, done once for a history. Raises FitFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refitting:
+    """The plain evaluator: fits the candidate anew on each fold's past."""
+
+    candidate: Candidate
+    series: Series
+    seed: int
+    seconds: float
+
+    def forecast(self, parameters: Parameters, fold: Fold) -> npt.NDArray[np.float64]:
+        past = self.series.head(fold.cutoff)
+        return self.candidate.fit(past, parameters, seed=self.seed, seconds=self.seconds).forecast(fold.horizon)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from paxcast.core import calendar
-from paxcast.core.candidates import FitFailed
+from paxcast.core.candidates import FitFailed, Refitting
 from paxcast.core.columns import DS, Y
 from paxcast.core.series import Series
 from paxcast.core.space import INTEGERS, Parameters
@@ -59,6 +59,9 @@ class ProphetCandidate:
             _forget_files(model)
         model.fit_kwargs = {}  # else cross_validation on the registered model would reuse the seed and the timeout
         return FittedProphet(model, series)
+
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, series, seed, seconds)
 
 
 def _model(series: Series, parameters: Parameters):  # type: ignore[no-untyped-def]

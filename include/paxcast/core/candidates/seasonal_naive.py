@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core import calendar
+from paxcast.core.candidates import Refitting
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 
@@ -36,3 +37,6 @@ class SeasonalNaive:
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedSeasonalNaive:
         season = calendar.frequency(series.frequency).season
         return FittedSeasonalNaive(series.y[-season:].copy(), str(series.ds[-1])[:10], series.frequency)
+
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, series, seed, seconds)
