@@ -1,6 +1,6 @@
 """The search of one candidate's parameters for one airport: a seam. Any function from a problem to its trials fits.
 
-    problem ──> search ──> trials          `search` asks `Record` for one evaluation after another until it is over
+problem ──> search ──> trials          `search` asks `Record` for one evaluation after another until it is over
 """
 
 from collections.abc import Callable

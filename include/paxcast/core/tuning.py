@@ -15,7 +15,7 @@ from paxcast.core.evaluation import FoldScore, FoldsLoss, Window, fold_scale, me
 from paxcast.core.folds import Folds, plan_folds
 from paxcast.core.search import Search, SearchProblem, Trial
 from paxcast.core.series import Series
-from paxcast.core.space import Parameter, Parameters, contains
+from paxcast.core.space import Parameter, contains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

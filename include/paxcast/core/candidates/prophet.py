@@ -1,33 +1,33 @@
-"""Prophet, fitted by CmdStan, with the cheap savings: no uncertainty samples, no temporary files left behind.
-
-The evaluator of the trials is whatever calls `Prophet.fit` below; a faster engine replaces this file alone.
-"""
+"""Prophet, fitted at its exact posterior mode: a search needs its design matrix once, and no Prophet in the loop."""
 
 import json
 import logging
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from paxcast.core import calendar
+from paxcast.core import prophet_map
 from paxcast.core.candidates import FitFailed, Refitting
 from paxcast.core.columns import DS, Y
+from paxcast.core.folds import Fold
+from paxcast.core.prophet_map.design import Design, Window, design_of
 from paxcast.core.series import Series
 from paxcast.core.space import INTEGERS, Parameters
 
-ALGORITHM = "LBFGS"  # Prophet takes Newton below 100 periods: up to 6 s for 24 months, where this takes 0.05 s
 YEARLY_FROM_DAYS = 730  # yearly seasonality from two whole years of periods on: 24 months, 105 weeks, 730 days
+STAN_ALGORITHM = "LBFGS"  # Prophet takes Newton below 100 periods: up to 6 s for 24 months, where this takes 0.05 s
+REFUSALS = (RuntimeError, ValueError, np.linalg.LinAlgError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedProphet:
-    """A fitted `prophet.Prophet` and the series it was fitted on."""
+    """A fitted `prophet.Prophet`, the series it was fitted on, and what fitted it."""
 
     model: object
     series: Series
+    fitted_by: str = prophet_map.EXACT
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         future = pd.DataFrame({DS: self.series.next_periods(horizon)})
@@ -48,47 +48,68 @@ class ProphetCandidate:
     searched = True
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedProphet:
-        frame = pd.DataFrame({DS: series.ds, Y: series.y})
-        model: Any = None
+        """As the protocol says. CmdStan, where it is needed, gets a seed and a time limit of its own."""
+        stan = {"algorithm": STAN_ALGORITHM, "seed": seed % (2**31 - 1) + 1, "timeout": max(1, int(seconds))}
         try:
             model = _model(series, parameters)
-            model.fit(frame, algorithm=ALGORITHM, seed=seed % (2**31 - 1) + 1, timeout=max(1, int(seconds)))
-        except (RuntimeError, ValueError, np.linalg.LinAlgError, TimeoutError) as err:
+            model, fitted_by = prophet_map.fit_and_tell(model, _frame(series), **stan)
+        except REFUSALS as err:
             raise FitFailed(f"{series.airport}: Prophet on {len(series.y)} periods: {err}") from err
-        finally:
-            _forget_files(model)
-        model.fit_kwargs = {}  # else cross_validation on the registered model would reuse the seed and the timeout
-        return FittedProphet(model, series)
+        return FittedProphet(model, series, fitted_by)
 
-    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
-        return Refitting(self, series, seed, seconds)
+    def prepare(self, series: Series, *, seed: int, seconds: float) -> "ProphetEvaluator":
+        try:
+            design = design_of(_model(series, {}), _frame(series))
+        except REFUSALS as err:
+            raise FitFailed(f"{series.airport}: Prophet on {len(series.y)} periods: {err}") from err
+        return ProphetEvaluator(series, design, Refitting(self, series, seed, seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class ProphetEvaluator:
+    """Forecasts of folds as plain arrays. A fold that the exact engine does not cover is fitted by a real Prophet."""
+
+    series: Series
+    design: Design
+    plain: Refitting
+    _windows: dict[int, Window] = field(default_factory=dict)
+
+    def forecast(self, parameters: Parameters, fold: Fold) -> npt.NDArray[np.float64]:
+        window = self._window(fold.cutoff)
+        prior = window.prior(parameters)
+        if window.uncovered(prior):
+            return self.plain.forecast(parameters, fold)
+        return window.forecast(prior, fold.horizon)
+
+    def _window(self, rows: int) -> Window:
+        """Each cutoff's, made at the first fit on it."""
+        if rows not in self._windows:
+            yearly = _yearly(self.series.head(rows))
+            self._windows[rows] = self.design.window(rows, without=None if yearly else "yearly")
+        return self._windows[rows]
+
+
+def _frame(series: Series) -> pd.DataFrame:
+    return pd.DataFrame({DS: series.ds, Y: series.y})
+
+
+def _yearly(series: Series) -> bool:
+    days = (series.next_periods(1)[0].to_datetime64() - series.ds[0]) / np.timedelta64(1, "D")
+    return bool(days >= YEARLY_FROM_DAYS)
 
 
 def _model(series: Series, parameters: Parameters):  # type: ignore[no-untyped-def]
     from prophet import Prophet
 
-    days = (series.next_periods(1)[0].to_datetime64() - series.ds[0]) / np.timedelta64(1, "D")
     arguments = {k: int(v) if k in INTEGERS else v for k, v in parameters.items()}
     model = Prophet(
-        yearly_seasonality=bool(days >= YEARLY_FROM_DAYS),
+        yearly_seasonality=_yearly(series),
         weekly_seasonality=series.frequency == "D",
         daily_seasonality=False,
         uncertainty_samples=0,
         **arguments,
     )
     logging.getLogger("prophet").setLevel(logging.ERROR)
-    logging.getLogger(
-        "cmdstanpy"
-    ).disabled = True  # two lines a fit otherwise; it resets its own level at the first fit
+    # Two lines a fit otherwise; it resets its own level at the first fit.
+    logging.getLogger("cmdstanpy").disabled = True
     return model
-
-
-def _forget_files(model) -> None:  # type: ignore[no-untyped-def]
-    backend = getattr(model, "stan_backend", None)
-    if backend is not None and hasattr(backend, "cleanup"):
-        backend.cleanup()
-
-
-def shortest_history(frequency: str) -> int:
-    """The fewest periods Prophet is tried on."""
-    return calendar.frequency(frequency).shortest_train

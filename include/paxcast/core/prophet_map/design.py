@@ -1,0 +1,121 @@
+"""Many fits on windows of one history: Prophet builds the features once, a window is prepared once, a fit is arrays.
+
+A window is the first `rows` periods. Prophet would scale time and traffic anew on it, and place its changepoints; so
+does this. It holds for features that depend on the date alone: seasonalities and holidays. Extra regressors are
+standardised on the window, and conditional seasonalities need columns: models with these are fitted by `fit`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from prophet import Prophet
+
+from paxcast.core.prophet_map.problem import Array, Data, Moments, Prior, fitted_values, maximum, moments, uncovered
+
+PARAMETERS = (
+    "growth",
+    "seasonality_mode",
+    "changepoint_prior_scale",
+    "seasonality_prior_scale",
+    "holidays_prior_scale",
+    "changepoint_range",
+    "n_changepoints",
+)
+Value = str | float | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """The features of a whole history. `ds`: [N] period starts, `y`: [N] traffic, `x`: [N, K], `names`: [K].
+
+    `holiday`: [K], whether a column takes the prior scale of holidays; `defaults`: the value of each of PARAMETERS.
+    """
+
+    ds: npt.NDArray[np.datetime64]
+    y: Array
+    x: Array
+    names: tuple[str, ...]
+    holiday: npt.NDArray[np.bool_]
+    defaults: Mapping[str, Value]
+
+    def window(self, rows: int, without: str | None = None) -> "Window":
+        """The first `rows` periods prepared for fits; the seasonality `without` left out."""
+        kept = [i for i, name in enumerate(self.names) if name.split("_delim_")[0] != without]
+        x = np.ascontiguousarray(self.x[:, kept]) if kept else np.zeros((len(self.y), 1))
+        t = (self.ds - self.ds[0]) / (self.ds[rows - 1] - self.ds[0])
+        y = self.y[:rows]
+        y_scale = float(np.max(np.abs(y))) or 1.0
+        prepared = moments(Data(t=t[:rows], x=x[:rows], y=y / y_scale))
+        holiday = self.holiday[kept] if kept else np.zeros(1, dtype=bool)
+        return Window(prepared, t, x, y_scale, holiday, self.defaults, bool(y.min() == y.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A training window: its moments, and `t`: [N] and `x`: [N, K] of the whole history on the window's scale."""
+
+    prepared: Moments
+    t: Array
+    x: Array
+    y_scale: float
+    holiday: npt.NDArray[np.bool_]
+    defaults: Mapping[str, Value]
+    constant: bool
+
+    @property
+    def rows(self) -> int:
+        return len(self.prepared.data.y)
+
+    def prior(self, parameters: Mapping[str, Value]) -> Prior:
+        """The priors of a Prophet with these parameters on this window; those not stated have their defaults."""
+        stated = {**self.defaults, **parameters}
+        season, holiday = float(stated["seasonality_prior_scale"]), float(stated["holidays_prior_scale"])
+        many, share = int(stated["n_changepoints"]), float(stated["changepoint_range"])
+        features = self.x.shape[1]
+        return Prior(
+            changepoints=self.prepared.data.t[changepoint_rows(self.rows, many, share)],
+            tau=float(stated["changepoint_prior_scale"]),
+            scales=np.where(self.holiday, holiday, season),
+            multiplicative=np.full(features, stated["seasonality_mode"] == "multiplicative"),
+            flat=stated["growth"] == "flat",
+        )
+
+    def uncovered(self, prior: Prior) -> str:
+        """Why a fit on this window is left to a real Prophet, or the empty text."""
+        return "" if self.constant else uncovered(self.rows, prior)
+
+    def forecast(self, prior: Prior, horizon: int) -> Array:
+        """The `horizon` periods after the window, [H] traffic: what Prophet fitted at the mode would predict."""
+        if self.constant:  # Prophet's shortcut: the value it always had
+            return np.full(horizon, self.prepared.data.y[0] * self.y_scale)
+        ahead = slice(self.rows, self.rows + horizon)
+        future = Data(t=self.t[ahead], x=self.x[ahead], y=self.t[:0])
+        return fitted_values(future, prior, maximum(self.prepared, prior)) * self.y_scale
+
+
+def changepoint_rows(rows: int, many: int, share: float) -> npt.NDArray[np.int64]:
+    """The rows at which Prophet places `many` changepoints, evenly over the first `share` of a history; fewer in a
+    short one. With none it places one at the beginning, where it is part of the slope."""
+    first = int(np.floor(rows * share))
+    many = min(many, first - 1)
+    if many <= 0:
+        return np.zeros(1, dtype=np.int64)
+    return np.linspace(0, first - 1, many + 1).round().astype(np.int64)[1:]
+
+
+def design_of(model: Prophet, history: pd.DataFrame) -> Design:
+    """The features of a model that is not fitted yet on a history, columns ds and y, all of it present and in order."""
+    inputs = model.preprocess(history)
+    columns = model.train_component_cols
+    holiday = columns["holidays"].to_numpy() > 0 if "holidays" in columns else np.zeros(inputs.K, dtype=bool)
+    return Design(
+        ds=history["ds"].to_numpy(),
+        y=history["y"].to_numpy(dtype=np.float64),
+        x=inputs.X.to_numpy(dtype=np.float64),
+        names=tuple(inputs.X.columns),
+        holiday=holiday,
+        defaults={name: getattr(model, name) for name in PARAMETERS},
+    )

@@ -1,0 +1,278 @@
+"""The arithmetic of the posterior mode, compiled: moments of the data, Gauss-Newton steps, sigma in closed form.
+
+Notation as in the package's docstring; phi = (k, m, beta [K], delta [S]), n = 2 + K + S, d = K + 2.
+"""
+
+import numpy as np
+from numba import njit
+
+from paxcast.core.prophet_map.lasso import backward, cholesky, forward, lasso, times
+
+# The digest of lasso.py. numba renews what it has cached of a file when that file changes, not when one does whose
+# functions it calls; so a change there has to be a change here. tests/core/prophet_map/test_compiled.py holds it.
+LASSO = "ae5201178126fed3"
+MOST_STEPS = 200  # Gauss-Newton steps; it takes 3 to 40
+MOST_HALVINGS = 30
+SMALLEST_SSR = 1e-14
+
+
+@njit(cache=True)
+def running_moments(t, w, block):
+    """[T // block + 1, 3, d, d]: for p = 0, 1, 2 the sum of t^p w w' over the first 0, block, 2 block ... rows.
+
+    t: [T] ascending, w: [T, d] rows (1, x, y). Upper triangles only.
+    """
+    rows, d = w.shape
+    running, total = np.zeros((rows // block + 1, 3, d, d)), np.zeros((3, d, d))
+    for i in range(rows):
+        add_row(total, t[i], w[i])
+        if (i + 1) % block == 0:
+            running[(i + 1) // block] = total
+    return running
+
+
+@njit(cache=True)
+def add_row(total, t, w):
+    """Adds t^p w w' to the upper triangles of total [3, d, d]."""
+    for a in range(w.shape[0]):
+        w0 = w[a]
+        if w0 != 0.0:
+            w1 = w0 * t
+            w2 = w1 * t
+            for b in range(a, w.shape[0]):
+                total[0, a, b] += w0 * w[b]
+                total[1, a, b] += w1 * w[b]
+                total[2, a, b] += w2 * w[b]
+
+
+@njit(cache=True)
+def segment_moments(running, t, w, block, first_rows):
+    """M [S + 1, 3, d, d]: for each segment and p = 0, 1, 2 the sum over its rows of t^p w w'.
+
+    first_rows: [S] the first row of every segment but the first; t, w, block as in `running_moments`.
+    """
+    rows, d = w.shape
+    segments = first_rows.shape[0] + 1
+    moments, before = np.empty((segments, 3, d, d)), np.zeros((3, d, d))
+    for s in range(segments):
+        end = rows if s == segments - 1 else first_rows[s]
+        total = running[end // block].copy()
+        for i in range(end // block * block, end):
+            add_row(total, t[i], w[i])
+        moments[s] = total - before
+        before = total
+        for a in range(d):
+            for b in range(a):
+                for p in range(3):
+                    moments[s, p, a, b] = moments[s, p, b, a]
+    return moments
+
+
+@njit(cache=True)
+def trend_lines(phi, features, changepoints):
+    """level, slope: [S + 1]. In segment s the trend is level[s] + slope[s] t."""
+    hinges = changepoints.shape[0]
+    level, slope = np.empty(hinges + 1), np.empty(hinges + 1)
+    level[0], slope[0] = phi[1], phi[0]
+    for s in range(hinges):
+        delta = phi[2 + features + s]
+        slope[s + 1] = slope[s] + delta
+        level[s + 1] = level[s] - delta * changepoints[s]
+    return level, slope
+
+
+@njit(cache=True)
+def contract(moments, phi, multiplicative, changepoints):
+    """What a Gauss-Newton step needs of the data, from the moments alone.
+
+    With u = w'b = 1 + X_mul beta and the residual r = w'a - trend u, where a = (0, -beta of additive columns, 1):
+    v [S + 1, 3, d] = sum t^p u w, r [S + 1, 2, d] = sum t^p r w, and ssr = sum r^2.
+    """
+    segments, d = moments.shape[0], moments.shape[2]
+    a, b = np.zeros(d), np.zeros(d)
+    a[d - 1], b[0] = 1.0, 1.0
+    for j in range(d - 2):
+        if multiplicative[j]:
+            b[j + 1] = phi[2 + j]
+        else:
+            a[j + 1] = -phi[2 + j]
+    level, slope = trend_lines(phi, d - 2, changepoints)
+    v, r, ssr = np.empty((segments, 3, d)), np.empty((segments, 2, d)), 0.0
+    for s in range(segments):
+        for p in range(3):
+            v[s, p] = times(moments[s, p], b)
+        for p in range(2):
+            r[s, p] = times(moments[s, p], a) - level[s] * v[s, p] - slope[s] * v[s, p + 1]
+        ssr += np.sum(a * r[s, 0]) - level[s] * np.sum(b * r[s, 0]) - slope[s] * np.sum(b * r[s, 1])
+    return b, v, r, max(ssr, 0.0)
+
+
+@njit(cache=True)
+def gram(moments, phi, multiplicative, changepoints, b, v):
+    """H [n, n] = J'J, where J [T, n] holds the derivatives of yhat by phi:
+
+    u t for k, u for m, h x for beta with h = trend for a multiplicative column, else 1, and u (t - c)+ for delta.
+    """
+    segments, features = moments.shape[0], moments.shape[2] - 2
+    level, slope = trend_lines(phi, features, changepoints)
+    h = np.zeros((phi.shape[0], phi.shape[0]))
+    tail_u = np.zeros(3)  # sums over the segments from s on: t^p u^2
+    tail_x = np.zeros((2, features))  # t^p u h x
+    for s in range(segments - 1, -1, -1):
+        for p in range(3):
+            tail_u[p] += np.sum(b * v[s, p])
+        for p in range(2):
+            add_features(tail_x[p], v[s, p], v[s, p + 1], multiplicative, level[s], slope[s])
+        if s > 0:
+            add_hinge(h, s - 1, changepoints, tail_u, tail_x)
+        add_products(h, moments[s], multiplicative, level[s], slope[s])
+    h[0, 0], h[0, 1], h[1, 1] = tail_u[2], tail_u[1], tail_u[0]
+    for j in range(features):
+        h[0, 2 + j], h[1, 2 + j] = tail_x[1, j], tail_x[0, j]
+    for i in range(h.shape[0]):
+        for j in range(i):
+            h[i, j] = h[j, i]
+    return h
+
+
+@njit(cache=True)
+def add_features(total, times_1, times_t, multiplicative, level, slope):
+    """Adds one segment's sums of h x to total [K], given its sums of x and of t x: [d], with 1 and y at the ends."""
+    for j in range(total.shape[0]):
+        if multiplicative[j]:
+            total[j] += level * times_1[j + 1] + slope * times_t[j + 1]
+        else:
+            total[j] += times_1[j + 1]
+
+
+@njit(cache=True)
+def add_hinge(h, hinge, changepoints, tail_u, tail_x):
+    """Fills the column of a hinge in the upper triangle of h, from the sums over the rows from its changepoint on."""
+    features, c = tail_x.shape[1], changepoints[hinge]
+    column = 2 + features + hinge
+    h[0, column] = tail_u[2] - c * tail_u[1]
+    h[1, column] = tail_u[1] - c * tail_u[0]
+    for j in range(features):
+        h[2 + j, column] = tail_x[1, j] - c * tail_x[0, j]
+    for e in range(hinge + 1):  # (t - c_e)+ (t - c)+ = (t - c_e) (t - c) from c on, for every c_e <= c
+        early = changepoints[e]
+        h[2 + features + e, column] = tail_u[2] - (early + c) * tail_u[1] + early * c * tail_u[0]
+
+
+@njit(cache=True)
+def add_products(h, moment, multiplicative, level, slope):
+    """Adds to h one segment's sums of h_i h_j x_i x_j, in the upper triangle. moment: [3, d, d]"""
+    features = moment.shape[1] - 2
+    for i in range(features):
+        for j in range(i, features):
+            if multiplicative[i] and multiplicative[j]:
+                value = level * level * moment[0, i + 1, j + 1] + 2 * level * slope * moment[1, i + 1, j + 1]
+                value += slope * slope * moment[2, i + 1, j + 1]
+            elif multiplicative[i] or multiplicative[j]:
+                value = level * moment[0, i + 1, j + 1] + slope * moment[1, i + 1, j + 1]
+            else:
+                value = moment[0, i + 1, j + 1]
+            h[2 + i, 2 + j] += value
+
+
+@njit(cache=True)
+def gradient(phi, multiplicative, changepoints, b, r):
+    """J'r [n], r the residuals."""
+    segments, features = r.shape[0], r.shape[2] - 2
+    level, slope = trend_lines(phi, features, changepoints)
+    g = np.zeros(phi.shape[0])
+    for s in range(segments - 1, -1, -1):
+        g[1] += np.sum(b * r[s, 0])
+        g[0] += np.sum(b * r[s, 1])
+        if s > 0:
+            g[1 + features + s] = g[0] - changepoints[s - 1] * g[1]
+        add_features(g[2 : 2 + features], r[s, 0], r[s, 1], multiplicative, level[s], slope[s])
+    return g
+
+
+@njit(cache=True)
+def step(h, rhs, variance, precision, tau, flat, phi):
+    """argmin 1/2 f'(h + variance P) f - rhs'f + variance |delta|_1 / tau: the ridge block (k, m, beta) is eliminated
+    by Cholesky, and what is left is a lasso in delta, warm-started from phi's. h: [n, n], rhs: [n]"""
+    ridge, hinges = precision.shape[0], phi.shape[0] - precision.shape[0]
+    chol, y = np.empty((ridge, ridge)), np.empty((ridge, hinges + 1))
+    for i in range(ridge):
+        chol[i] = h[i, :ridge]
+        chol[i, i] += variance * precision[i]
+        y[i, :hinges] = h[i, ridge:]
+        y[i, hinges] = rhs[i]
+    if flat:  # no slope: k is fixed at 0
+        chol[0, :], chol[:, 0], y[0, :] = 0.0, 0.0, 0.0
+        chol[0, 0] = 1.0
+    cholesky(chol, ridge)
+    forward(chol, ridge, y)
+    new, z = phi.copy(), np.empty((ridge, 1))
+    new[ridge:] = hinges_given(y, h[ridge:, ridge:].copy(), rhs[ridge:].copy(), variance / tau, phi[ridge:].copy())
+    for i in range(ridge):
+        z[i, 0] = y[i, hinges] - np.sum(y[i, :hinges] * new[ridge:])
+    backward(chol, ridge, z)
+    new[:ridge] = z[:, 0]
+    return new
+
+
+@njit(cache=True)
+def hinges_given(y, q, b, weight, delta):
+    """delta [S] of the step: the lasso with q - Y'Y and b - Y'z, where y [2 + K, S + 1] = (Y, z) = L^-1 (H12, rhs)."""
+    hinges = delta.shape[0]
+    if hinges == 0:
+        return delta
+    for r in range(y.shape[0]):
+        for i in range(hinges):
+            b[i] -= y[r, i] * y[r, hinges]
+            for j in range(hinges):
+                q[i, j] -= y[r, i] * y[r, j]
+    largest = np.max(np.diag(q))
+    for i in range(hinges):
+        q[i, i] = max(q[i, i], 1e-12 * largest)  # a hinge with (almost) no data behind it
+    return lasso(q, b, weight, delta)
+
+
+@njit(cache=True)
+def penalty(phi, precision, tau):
+    """Minus the logarithm of the priors of k, m, beta (normal) and delta (Laplace), constants dropped."""
+    ridge = precision.shape[0]
+    return 0.5 * np.sum(precision * phi[:ridge] ** 2) + np.sum(np.abs(phi[ridge:])) / tau
+
+
+@njit(cache=True)
+def best_variance(ssr, rows):
+    """sigma^2 that maximises -2 sigma^2 - T log sigma - ssr / (2 sigma^2): the root of 4 v^2 + T v - ssr."""
+    return 2.0 * ssr / (rows + np.sqrt(rows * rows + 16.0 * ssr))
+
+
+@njit(cache=True)
+def maximise(moments, rows, changepoints, precision, tau, multiplicative, flat, phi, variance, gain):
+    """The mode from the start (phi, variance): phi [n], sigma^2, its log posterior, and the steps it took.
+
+    Gauss-Newton steps in phi with halving, sigma^2 in closed form after each, until a step gains less than `gain`.
+    """
+    additive = not multiplicative.any()
+    b, v, r, ssr = contract(moments, phi, multiplicative, changepoints)
+    h = gram(moments, phi, multiplicative, changepoints, b, v)
+    minus_lp, taken = np.inf, 0
+    for taken in range(1, MOST_STEPS + 1):
+        if not additive and taken > 1:
+            h = gram(moments, phi, multiplicative, changepoints, b, v)
+        rhs = gradient(phi, multiplicative, changepoints, b, r) + times(h, phi)
+        aim = step(h, rhs, variance, precision, tau, flat, phi)
+        before = penalty(phi, precision, tau) + ssr / (2 * variance)
+        share = 1.0
+        for _ in range(MOST_HALVINGS):
+            new = aim if share == 1.0 else phi + share * (aim - phi)
+            b, v, r, new_ssr = contract(moments, new, multiplicative, changepoints)
+            if penalty(new, precision, tau) + new_ssr / (2 * variance) <= before + 1e-12 * abs(before):
+                break
+            share *= 0.5
+        phi, ssr = new, new_ssr
+        variance = best_variance(max(ssr, SMALLEST_SSR), rows)
+        value = penalty(phi, precision, tau) + ssr / (2 * variance) + 0.5 * rows * np.log(variance) + 2 * variance
+        if minus_lp - value < gain:
+            minus_lp = min(value, minus_lp)
+            break
+        minus_lp = value
+    return phi, variance, -minus_lp, taken
