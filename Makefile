@@ -16,7 +16,12 @@ help: ## list the targets
 java: ## check for Java 17 or newer; install it where no password is needed
 	@bash .ci/java
 
-setup: .venv/installed ## build .venv from requirements.lock, nothing else
+setup: .venv/compiled ## build .venv from requirements.lock and compile the engine, nothing else
+
+.venv/compiled: .venv/installed $(wildcard include/paxcast/core/prophet_map/*.py)
+	@echo "Compiling the engine (about 20 s, once) ..."
+	@$(BIN)/python -c "from paxcast.core import prophet_map; prophet_map.warm()"
+	@touch $@
 
 .venv/installed: requirements.lock pyproject.toml .ci/install
 	@PYTHON="$(PYTHON)" bash .ci/install .venv requirements.lock

@@ -5,18 +5,13 @@ real `airflow standalone`, and collects the seconds from the blow until the airp
 line is one JSON object, also kept in benchmarks/results/recovery.json.
 """
 
-import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from datetime import UTC, datetime
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-RESULT = PROJECT / "benchmarks" / "results" / "recovery.json"
+import measured
 
 
 def main() -> int:
@@ -24,15 +19,12 @@ def main() -> int:
         seen = Path(folder) / "tests.xml"
         command = [sys.executable, "-m", "pytest", "-m", "faults", "tests/e2e/test_kills.py"]
         kept = ["-o", "junit_family=xunit1", f"--junitxml={seen}", f"--basetemp={folder}/tests"]
-        code = subprocess.run([*command, *kept], cwd=PROJECT, check=False).returncode
+        # With the threads that the caller's environment allows, as in production.
+        code = subprocess.run([*command, *kept], cwd=measured.PROJECT, env=measured.ENVIRONMENT, check=False).returncode
         if code:
             return code
         found = {p.attrib["name"]: float(p.attrib["value"]) for p in ET.parse(seen).getroot().iter("property")}
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
-    text = json.dumps({"date": f"{datetime.now(UTC):%Y-%m-%d}", **machine, **found}, sort_keys=True)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(text + "\n", encoding="utf-8")
-    sys.stdout.write(text + "\n")
+    measured.keep("recovery", found)
     return 0
 
 

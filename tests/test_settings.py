@@ -203,6 +203,9 @@ CHANGES = [
     "candidates: [seasonal_naive]",
     "search: {algorithm: random}",
     "search: {max_evals: 3}",
+    "search: {patience: 5}",
+    "search: {prune: false}",
+    "search: {mode: spark_trials}",
     "search: {space: {growth: {choice: [flat]}}}",
     "folds: {earlier_years: 2}",
     "promotion: {margin: 0.1}",
@@ -213,6 +216,8 @@ NO_CHANGES = [
     "store: s3://bucket/paxcast",
     "mlflow: {tracking_uri: 'http://mlflow', experiment: x}",
     "search: {seconds_per_airport: 5}",
+    "search: {mode: local}",
+    "search: {parallelism: 3}",
     "schedule: monthly",
     "start_date: 2015-01-01",
     "max_failed_share: 0.5",
@@ -223,6 +228,41 @@ NO_CHANGES = [
 @pytest.mark.parametrize(("text", "changes"), [*((t, True) for t in CHANGES), *((t, False) for t in NO_CHANGES)])
 def test_exactly_what_changes_numbers_is_in_the_configurations_hash(write, text, changes):
     assert (digest(load(write(text)).numbers()) != digest(load(write()).numbers())) == changes
+
+
+def test_how_many_evaluations_run_at_a_time_counts_only_where_they_do(write):
+    two, three = (load(write(f"search: {{mode: spark_trials, parallelism: {n}}}")) for n in (2, 3))
+    assert two.numbers() != three.numbers()
+
+
+@pytest.mark.parametrize(
+    ("planned", "now", "runs"),
+    [
+        ("spark_trials", "local", "spark_trials"),
+        ("spark_trials", "per_airport", "spark_trials"),
+        ("per_airport", "spark_trials", "per_airport"),
+        ("per_airport", "local", "local"),
+        ("local", "per_airport", "per_airport"),
+    ],
+)
+def test_a_retry_runs_in_the_mode_of_now_unless_that_would_change_what_was_planned(write, planned, now, runs):
+    numbers = load(write(f"search: {{mode: {planned}, parallelism: 3}}")).numbers()
+    merged = load(write(f"search: {{mode: {now}, parallelism: 9}}")).with_numbers(numbers)
+    assert merged.search.mode == runs
+    assert merged.numbers() == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("search: {mode: spark_trials, algorithm: grid, space: {growth: {choice: [flat]}}}", "tpe, anneal, random"),
+        ("search: {mode: spark_trials, algorithm: optuna_tpe}", "use per_airport"),
+        ("search: {algorithm: grid}", "search.space.changepoint_prior_scale: a grid needs finite values"),
+        ("search: {algorithm: grid, max_evals: 1, space: {growth: {choice: [flat, linear]}}}", "search.max_evals"),
+    ],
+)
+def test_a_search_that_cannot_be_run_as_asked_is_refused_with_what_to_do(write, text, told):
+    assert told in refusal(write(text))
 
 
 MAPPING = {"airport": "code", "date": "month", "value": "pax", "known_at": "published", "frequency": "MS"}

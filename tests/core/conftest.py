@@ -66,6 +66,7 @@ class _FittedScaled:
     series: Series
     factor: float
     season: int
+    fitted_by: str = "by hand"
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         return np.array([self.factor * self.series.y[-self.season :][i % self.season] for i in range(horizon)])

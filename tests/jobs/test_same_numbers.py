@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 NOW = pd.Timestamp("2021-03-01T12:00", tz="UTC")
 AS_OF = parse_as_of("2020-12-31")
 CODES = [f"A{i:02d}" for i in range(8)]
+EVALUATIONS = 24  # more than the 20 that TPE begins with at random
 OF_THE_RUN = {"seconds", "batch"}  # how long it took and which batch it was in: no numbers of the airport
 LOCAL, ONE_CORE, CLUSTER = "local[2,4]", "local[1,4]", "local-cluster[2,1,1024]"
 Make = Callable[..., Any]
@@ -39,17 +40,19 @@ def table(made_up: Make) -> pd.DataFrame:
 def retrained(new_fleet: Make, table: pd.DataFrame) -> Callable[..., Outcomes]:
     """Retrains the fleet in a store of its own; the outcome of each airport as text."""
 
-    def run(master: str, partitions: int, batches: int = 1, shuffle: int | None = None) -> Outcomes:
+    def run(
+        master: str, partitions: int, batches: int = 1, shuffle: int | None = None, mode: str = "per_airport"
+    ) -> Outcomes:
         rows = table if shuffle is None else table.sample(frac=1, random_state=shuffle)
         conf = {"spark.executor.memory": "512m"} if master == CLUSTER else {}
-        path = new_fleet(rows, spark={"master": master, "partitions": partitions, "conf": conf}, batches=batches)
-        ws = open_workspace(load(path))
-        assert ws.settings.search.max_evals == 3
+        where = {"master": master, "partitions": partitions, "conf": conf}
+        search = {"max_evals": EVALUATIONS, "mode": mode}
+        ws = open_workspace(load(new_fleet(rows, spark=where, batches=batches, search=search)))
         ingest(ws, NOW)
         with pytest.MonkeyPatch.context() as patch:
             used = sessions_of(patch)
             result = line.retrain(ws, Request(as_of=AS_OF, request_id="once"), NOW)
-        assert used == [master]
+        assert used == ([] if mode == "local" else [master])
         assert result["refitted"] == CODES
         names = ws.objects.names(f"runs/{result['run_key']}/outcomes")
         return {outcome["airport"]: canonical(outcome) for outcome in map(ws.objects.get, names) if outcome}
@@ -95,11 +98,13 @@ def usual(retrained: Callable[..., Outcomes]) -> Outcomes:
 
 
 @pytest.mark.parametrize(
-    ("master", "partitions", "batches", "shuffle"),
+    ("master", "partitions", "batches", "shuffle", "mode"),
     [
-        pytest.param(ONE_CORE, 1, 1, None, id="one core, one task"),
-        pytest.param(LOCAL, 8, 2, 7, id="a task for each airport, two batches, rows in random order"),
-        pytest.param(CLUSTER, 2, 1, None, id="a cluster of two executors"),
+        pytest.param(ONE_CORE, 1, 1, None, "per_airport", id="one core, one task"),
+        pytest.param(LOCAL, 4, 1, 3, "per_airport", id="four tasks, rows in random order"),
+        pytest.param(LOCAL, 8, 2, 7, "per_airport", id="a task for each airport, two batches, rows in random order"),
+        pytest.param(LOCAL, 1, 2, 5, "local", id="without Spark, rows in random order"),
+        pytest.param(CLUSTER, 2, 1, None, "per_airport", id="a cluster of two executors"),
     ],
 )
 def test_an_outcome_is_the_same_to_the_last_bit(
@@ -109,14 +114,15 @@ def test_an_outcome_is_the_same_to_the_last_bit(
     partitions: int,
     batches: int,
     shuffle: int | None,
+    mode: str,
 ) -> None:
-    other = retrained(master, partitions, batches, shuffle)
+    other = retrained(master, partitions, batches, shuffle, mode)
     assert sorted(other) == sorted(usual) == CODES
     assert {code: other[code] for code in CODES if other[code] != usual[code]} == {}
 
 
 def test_there_is_something_that_could_differ(usual: Outcomes) -> None:
     outcomes = [json.loads(text) for text in usual.values()]
-    assert all(len(outcome["trials"]) == 3 for outcome in outcomes)
+    assert all(len(outcome["trials"]) == EVALUATIONS for outcome in outcomes)
     assert len({outcome["seed"] for outcome in outcomes}) == len(CODES)
     assert any(outcome["method"] == "prophet" for outcome in outcomes)

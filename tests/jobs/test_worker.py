@@ -18,6 +18,7 @@ from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import ledger, worker
+from paxcast.jobs.searches import by_name
 from paxcast.jobs.worker import AirportWorker
 from paxcast.jobs.workspace import Workspace
 
@@ -87,7 +88,7 @@ def made(ws: Workspace, attempt: int = 1, seconds: float = 60, memory_mb: int = 
         batch=4,
         frequency="MS",
         absent="missing",
-        algorithm="tpe",
+        search=by_name("tpe"),
         memory_mb=memory_mb,
         tasks={"AAA": task},
         attempts={"AAA": attempt},

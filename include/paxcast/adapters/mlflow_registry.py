@@ -3,7 +3,7 @@
 import fcntl
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,6 +40,16 @@ TRACKING = "MLFLOW_TRACKING_URI"
 ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """One evaluation of a search, as a run of its own under its airport's."""
+
+    number: int
+    params: Mapping[str, str]
+    loss: float | None
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AirportRun:
     """One airport's run and model, as plain values. `idem_key` names it for ever."""
@@ -50,6 +60,7 @@ class AirportRun:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     search_loss: list[float]  # by evaluation
+    trials: Sequence[TrialRun] = ()  # those that get runs of their own
     tables: Mapping[str, str]  # file name -> text
     candidate: str
     model_json: str
@@ -112,6 +123,7 @@ class Registry:
                 tags = {**run.tags, "kind": "airport", "idem_key": run.idem_key, "mlflow.parentRunId": parent}
                 run_id = str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
             self._log(run_id, run)
+            self._log_trials(run_id, run)
             with self._run(run_id):
                 info = _log_model(run)
             made = self._version(run.model, info.model_uri, run_id, info.model_id, run.idem_key, run.tags)
@@ -192,6 +204,20 @@ class Registry:
         self.client.log_batch(run_id, metrics=[*_metrics(run.metrics), *steps], params=params, tags=tags)
         for name, text in run.tables.items():
             self.client.log_text(run_id, text, name)
+
+    def _log_trials(self, parent: str, run: AirportRun) -> None:
+        """The runs of the trials that an earlier try has not made."""
+        there = self._runs(f"tags.mlflow.parentRunId = '{parent}'") if run.trials else {}
+        for trial in run.trials:
+            key = f"{run.idem_key}/trial-{trial.number:04d}"
+            if key not in there:
+                tags = {"kind": "trial", "idem_key": key, "mlflow.parentRunId": parent, "reason": trial.reason[:500]}
+                tags |= {name: run.tags[name] for name in ("run_key", "airport") if name in run.tags}
+                made = self.client.create_run(self.experiment_id, tags=tags, run_name=f"trial {trial.number}")
+                params = [Param(k, v) for k, v in trial.params.items()]
+                loss = {} if trial.loss is None else {"loss": trial.loss}
+                self.client.log_batch(made.info.run_id, metrics=_metrics(loss), params=params)
+                self.client.set_terminated(made.info.run_id, "FAILED" if trial.loss is None else "FINISHED")
 
     def _version(
         self, model: str, source: str, run_id: str, model_id: str, idem_key: str, tags: Mapping[str, str]

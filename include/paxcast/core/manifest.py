@@ -55,6 +55,11 @@ class Manifest:
         found = self.context.get("champions", {}).get(airport)
         return Specification(found["candidate"], found["parameters"]) if found else None
 
+    def warm_starts(self) -> tuple[Specification, ...]:
+        """The points that every airport's search tries first, after its champion's."""
+        best = self.context.get("fleet_best")
+        return (Specification(best["candidate"], best["parameters"]),) if best else ()
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

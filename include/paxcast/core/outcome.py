@@ -37,6 +37,7 @@ class Outcome:
     seed: int = 0
     periods: int = 0
     filled: int = 0
+    fitted_by: str = ""
     cv_mase: float | None = None
     cv_mase_naive: float | None = None
     mase: float | None = None
@@ -68,6 +69,7 @@ def tuned_values(series: Series, tuned: Tuned) -> dict[str, Any]:
         "verdict": tuned.decision.verdict,
         "periods": len(series.y),
         "filled": series.filled,
+        "fitted_by": tuned.fitted.fitted_by,
         "cv_mase": tuned.cv_mase,
         "cv_mase_naive": tuned.cv_mase_naive,
         "mase": tuned.metrics.get("test_mase"),
@@ -77,7 +79,8 @@ def tuned_values(series: Series, tuned: Tuned) -> dict[str, Any]:
         "forecast": _forecast(series, tuned),
         "points": _points(series, tuned),
         "trials": [
-            {"number": t.number, "parameters": t.parameters, "loss": t.loss, "reason": t.reason} for t in tuned.trials
+            {"number": t.number, "parameters": t.parameters, "loss": t.loss, "reason": t.reason, "pruned": t.pruned}
+            for t in tuned.trials
         ],
     }
 

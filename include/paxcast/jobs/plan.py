@@ -8,12 +8,16 @@ import pandas as pd
 from paxcast.adapters.code_version import code_version
 from paxcast.core import calendar, outcome
 from paxcast.core import manifest as manifests
+from paxcast.core.candidates import Specification
 from paxcast.core.errors import ConfigurationError, NothingToForecast, UnknownAirports
 from paxcast.core.manifest import Manifest
+from paxcast.core.warm_start import fleet_best
 from paxcast.jobs import histories, ledger, releases, validate
 from paxcast.jobs.run import Run
 from paxcast.jobs.validate import Validated
 from paxcast.jobs.workspace import Workspace
+
+PROPHET = "prophet"  # the candidate whose parameters are searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,12 @@ def _context(run: Run) -> dict[str, Any]:
     previous = releases.newest_before(run.ws, run.as_of, for_backfill=run.request.backfill)
     entries = previous.entries if previous else ()
     champions = {e.airport: {"candidate": e.candidate, "parameters": e.parameters} for e in entries}
-    fresh = {"previous_release": previous.release_id if previous else None, "champions": champions}
+    best = fleet_best([Specification(e.candidate, e.parameters) for e in entries], PROPHET)
+    fresh = {
+        "previous_release": previous.release_id if previous else None,
+        "champions": champions,
+        "fleet_best": best.as_json() if best else None,
+    }
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(name, fresh)
     return run.ws.objects.get(name) or fresh

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from paxcast.adapters.mlflow_registry import AirportRun, Registry
+from paxcast.adapters.mlflow_registry import AirportRun, Registry, TrialRun
 from paxcast.core.columns import FLEET
 from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import OK, Outcome
@@ -113,6 +113,7 @@ def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id:
         },
         metrics={k: v for k, v in {**result.metrics, **scores}.items() if v is not None},
         search_loss=[t["loss"] for t in result.trials if t["loss"] is not None],
+        trials=_trial_runs(manifest, result),
         tables={
             "points.csv": _csv(result.points),
             "trials.csv": _csv(_flat_trials(result)),
@@ -121,6 +122,16 @@ def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id:
         candidate=result.method,
         model_json=model,
     )
+
+
+def _trial_runs(manifest: Manifest, result: Outcome) -> list[TrialRun]:
+    """In the mode spark_trials each evaluation has a run of its own, in the others none: a fleet makes a million."""
+    if manifest.numbers["search"].get("parallelism") is None:
+        return []
+    return [
+        TrialRun(t["number"], {k: str(v) for k, v in t["parameters"].items()}, t["loss"], t["reason"])
+        for t in result.trials
+    ]
 
 
 def _flat_trials(result: Outcome) -> list[dict[str, object]]:

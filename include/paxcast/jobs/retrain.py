@@ -1,7 +1,9 @@
 """The whole line without Airflow: validate, plan, tune and register each batch, promote, forecast, report."""
 
 import logging
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,6 +14,9 @@ from paxcast.core.outcome import FAILED, OK
 from paxcast.jobs import forecast, lease, ledger, plan, promote, register, report, tune, validate
 from paxcast.jobs.run import Request, Run, open_run
 from paxcast.jobs.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger("paxcast")
 
@@ -48,8 +53,7 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
     batches = manifest.batches()
     still_open = [i for i, b in enumerate(batches) if any((a.airport, a.checksum) not in before for a in b)]
     if still_open:
-        settings = ws.settings.spark
-        with spark.open_session(spark.session_conf(settings.master, settings.conf)) as session:
+        with _session(ws) as session:
             for index in still_open:
                 try:
                     tune.tune_batch(session, ws, manifest.run_key, manifest.manifest_id, index)
@@ -57,6 +61,16 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
                     log.warning("batch %02d: %s", index, err)  # every failure is in the ledger, and in the result
     for index in range(len(batches)):
         register.register_batch(ws, manifest.run_key, manifest.manifest_id, index)
+
+
+@contextmanager
+def _session(ws: Workspace) -> "Iterator[SparkSession | None]":
+    if not tune.needs_spark(ws):
+        yield None
+        return
+    settings = ws.settings.spark
+    with spark.open_session(spark.session_conf(settings.master, settings.conf)) as session:
+        yield session
 
 
 def _planned_only(manifest: Manifest) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from paxcast.adapters.sources.file import FileSource
 from paxcast.adapters.sources.nycflights13 import FaultyCopy, NycFlights13Source
 from paxcast.core.source import Source
-from paxcast.settings import FileSettings, Settings
+from paxcast.sections import FileSettings
+from paxcast.settings import Settings
 
 
 def open_source(settings: Settings, ingested_frequency: str | None = None) -> Source:

@@ -14,8 +14,9 @@ from paxcast.core.columns import AIRPORT, DS, Y
 from paxcast.core.errors import BatchIncomplete, FutureDataRead
 from paxcast.core.identity import history_checksum
 from paxcast.core.manifest import Manifest, PlannedAirport
+from paxcast.core.search import Search
 from paxcast.core.tuning import TuningTask
-from paxcast.jobs import histories, ledger, plan, progress
+from paxcast.jobs import histories, ledger, plan, progress, searches
 from paxcast.jobs.worker import AirportWorker
 from paxcast.jobs.workspace import Workspace, open_workspace
 
@@ -35,9 +36,13 @@ class BatchReport:
     failed: list[dict[str, str]]
 
 
-def tune_batch(session: "SparkSession", ws: Workspace, run_key: str, manifest_id: str, batch: int) -> BatchReport:
+def tune_batch(
+    session: "SparkSession | None", ws: Workspace, run_key: str, manifest_id: str, batch: int
+) -> BatchReport:
     """Tune the airports of a batch that are not done, and add their outcomes to the ledger.
 
+    In the mode `per_airport` Spark spreads the airports; in `spark_trials` it spreads each airport's evaluations, the
+    airports one after another; in `local` (no session) all is done in this process, for looking into one airport.
     Raises BatchIncomplete after everything is on record if an airport ended `failed`: a retry refits only those.
     """
     manifest = plan.load(ws, run_key, manifest_id)
@@ -61,7 +66,7 @@ def tune_batch(session: "SparkSession", ws: Workspace, run_key: str, manifest_id
 
 
 def _tuned(
-    session: "SparkSession", ws: Workspace, manifest: Manifest, batch: int, still_open: Sequence[PlannedAirport]
+    session: "SparkSession | None", ws: Workspace, manifest: Manifest, batch: int, still_open: Sequence[PlannedAirport]
 ) -> list[WorkerResult]:
     failures = ledger.attempts(ws.objects, manifest.run_key)
     worker = AirportWorker(
@@ -72,7 +77,7 @@ def _tuned(
         batch=batch,
         frequency=manifest.frequency,
         absent=ws.settings.source.absent,
-        algorithm=ws.settings.search.algorithm,
+        search=_search(session, ws),
         memory_mb=ws.settings.spark.worker_memory_mb,
         tasks={a.airport: task(ws, manifest, a.airport) for a in still_open},
         attempts={a.airport: failures.get((a.airport, a.checksum), 0) + 1 for a in still_open},
@@ -81,9 +86,26 @@ def _tuned(
     wanted = {(a.airport, a.checksum) for a in still_open}
     watch = progress.Watch(ws.objects, manifest.run_key, f"batch {batch:02d}", wanted, failures)
     with progress.told(watch, progress.log_to(log)):
+        if ws.settings.search.mode != "per_airport" or session is None:
+            return [worker(history) for history in packed]
         return spark.fan_out(
             session, packed, worker, ws.settings.spark.partitions, ws.settings.search.seconds_per_airport
         )
+
+
+def needs_spark(ws: Workspace) -> bool:
+    """Whether a fleet's batches are tuned with a Spark session. In the mode `local` they are tuned in this process."""
+    return ws.settings.search.mode != "local"
+
+
+def _search(session: "SparkSession | None", ws: Workspace) -> Search:
+    """What each airport is searched with: in the mode `spark_trials` on Spark, from this process, else where it is."""
+    wanted = ws.settings.search
+    if wanted.mode != "spark_trials":
+        return searches.by_name(wanted.algorithm)
+    from paxcast.adapters.hyperopt_search.spark_trials import searching
+
+    return searching(session, wanted.algorithm, wanted.parallelism)
 
 
 def task(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
@@ -94,12 +116,15 @@ def task(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
         candidates=settings.candidates,
         space=settings.search.parameters(),
         max_evals=settings.search.max_evals,
+        patience=settings.search.patience,
+        prune=settings.search.prune,
         seconds=settings.search.seconds_per_airport,
         recent_folds=settings.folds.recent,
         earlier_year_folds=settings.folds.earlier_years,
         margin=settings.promotion.margin,
         seed=identity.seed(airport, manifest.fleet, calendar.parse_as_of(manifest.as_of), manifest.config_hash),
         champion=manifest.champion(airport),
+        first=manifest.warm_starts(),
     )
 
 

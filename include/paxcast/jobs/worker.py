@@ -3,20 +3,19 @@
 import json
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from paxcast.adapters import hyperopt_search
 from paxcast.adapters.limits import deadline, memory_limit
 from paxcast.adapters.object_store import ObjectStore
 from paxcast.adapters.spark import PackedHistory, WorkerResult
-from paxcast.core import outcome, tuning
+from paxcast.core import outcome, prophet_map, tuning
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.columns import DS, Y
 from paxcast.core.errors import AirportTimeout, AirportTooLarge
 from paxcast.core.outcome import Outcome
+from paxcast.core.search import Search
 from paxcast.core.series import Series, regular
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import ledger
@@ -35,7 +34,7 @@ class AirportWorker:
     batch: int
     frequency: str
     absent: str
-    algorithm: str
+    search: Search
     memory_mb: int
     tasks: dict[str, TuningTask]
     attempts: dict[str, int]
@@ -45,6 +44,7 @@ class AirportWorker:
         before = self._on_record(objects, history)
         if before is not None:  # a task that Spark runs again after a lost worker
             return WorkerResult(history.airport, before.status, before.reason, before.seconds)
+        prophet_map.warm()  # outside the airport's limits; at once but for a process's first airport
         began = ledger.begin(objects, self.run_key, history.airport, history.checksum, self.attempts[history.airport])
         started = time.monotonic()
         values, model = self._attempt(history) if began <= MOST_WORKERS_LOST else (_lost(began - 1), None)
@@ -66,8 +66,7 @@ class AirportWorker:
                 memory_limit(self.memory_mb, "tuning"),
             ):
                 series = _series(history, self.frequency, self.absent)
-                search = partial(hyperopt_search.search, algorithm=self.algorithm)
-                tuned = tuning.tune(series, self.tasks[history.airport], CANDIDATES, search)
+                tuned = tuning.tune(series, self.tasks[history.airport], CANDIDATES, self.search)
                 values = outcome.tuned_values(series, tuned)
                 json.dumps(values, allow_nan=False)  # a ValueError here, not where the outcome is stored
                 return values, tuned.fitted.to_json()

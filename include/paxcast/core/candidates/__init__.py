@@ -27,7 +27,10 @@ class Specification:
 
 
 class Fitted(Protocol):
-    """A candidate fitted on one history."""
+    """A candidate fitted on one history. `fitted_by` says what fitted it, and why not the usual engine."""
+
+    @property
+    def fitted_by(self) -> str: ...
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         """The next `horizon` periods, [H] traffic, as the method gives them (possibly negative)."""

@@ -51,7 +51,7 @@ class ProphetCandidate:
         """As the protocol says. CmdStan, where it is needed, gets a seed and a time limit of its own."""
         stan = {"algorithm": STAN_ALGORITHM, "seed": seed % (2**31 - 1) + 1, "timeout": max(1, int(seconds))}
         try:
-            model = _model(series, parameters)
+            model = new_model(series, parameters)
             model, fitted_by = prophet_map.fit_and_tell(model, _frame(series), **stan)
         except REFUSALS as err:
             raise FitFailed(f"{series.airport}: Prophet on {len(series.y)} periods: {err}") from err
@@ -59,7 +59,7 @@ class ProphetCandidate:
 
     def prepare(self, series: Series, *, seed: int, seconds: float) -> "ProphetEvaluator":
         try:
-            design = design_of(_model(series, {}), _frame(series))
+            design = design_of(new_model(series, {}), _frame(series))
         except REFUSALS as err:
             raise FitFailed(f"{series.airport}: Prophet on {len(series.y)} periods: {err}") from err
         return ProphetEvaluator(series, design, Refitting(self, series, seed, seconds))
@@ -98,7 +98,8 @@ def _yearly(series: Series) -> bool:
     return bool(days >= YEARLY_FROM_DAYS)
 
 
-def _model(series: Series, parameters: Parameters):  # type: ignore[no-untyped-def]
+def new_model(series: Series, parameters: Parameters):  # type: ignore[no-untyped-def]
+    """A Prophet with these parameters and the seasonalities that a series of that length has; not fitted yet."""
     from prophet import Prophet
 
     arguments = {k: int(v) if k in INTEGERS else v for k, v in parameters.items()}

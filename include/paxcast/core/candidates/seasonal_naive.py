@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ class FittedSeasonalNaive:
     last_season: npt.NDArray[np.float64]
     last_ds: str
     frequency: str
+    fitted_by: ClassVar[str] = "last season's values"
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         return np.resize(self.last_season, horizon)

@@ -21,12 +21,15 @@ rows than parameters. A constant series takes Prophet's own shortcut.
     backend   the mode behind Prophet's backend interface            design           many fits on one history
 """
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prophet import Prophet
 
 from paxcast.core.prophet_map.backend import MapBackend
+from paxcast.core.prophet_map.problem import Data, Prior, maximum, moments
 
 EXACT, SHORTCUT = "exact mode", "Prophet's shortcut for a constant series"
 
@@ -58,3 +61,11 @@ def fit_and_tell(model: Prophet, history: pd.DataFrame, **for_cmdstan: Any) -> t
         return model, f"CmdStan: {backend.reason}"
     constant = model.history["y"].min() == model.history["y"].max()
     return model, SHORTCUT if constant else EXACT
+
+
+@cache
+def warm() -> None:
+    """Load the compiled arithmetic into this process, or compile it (10 to 20 s), which set-up does once."""
+    data = Data(t=np.linspace(0.0, 1.0, 9), x=np.ones((9, 1)), y=np.arange(9.0))
+    prior = Prior(changepoints=np.array([0.5]), tau=0.05, scales=np.ones(1), multiplicative=np.array([True]))
+    maximum(moments(data), prior)

@@ -103,7 +103,7 @@ def changepoint_rows(rows: int, many: int, share: float) -> npt.NDArray[np.int64
     many = min(many, first - 1)
     if many <= 0:
         return np.zeros(1, dtype=np.int64)
-    return np.linspace(0, first - 1, many + 1).round().astype(np.int64)[1:]
+    return (np.arange(1, many + 1) * ((first - 1) / many)).round().astype(np.int64)
 
 
 def design_of(model: Prophet, history: pd.DataFrame) -> Design:

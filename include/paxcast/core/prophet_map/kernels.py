@@ -6,11 +6,11 @@ Notation as in the package's docstring; phi = (k, m, beta [K], delta [S]), n = 2
 import numpy as np
 from numba import njit
 
-from paxcast.core.prophet_map.lasso import backward, cholesky, forward, lasso, times
+from paxcast.core.prophet_map.lasso import add_times, backward, cholesky, forward, lasso, times
 
 # The digest of lasso.py. numba renews what it has cached of a file when that file changes, not when one does whose
 # functions it calls; so a change there has to be a change here. tests/core/prophet_map/test_compiled.py holds it.
-LASSO = "ae5201178126fed3"
+LASSO = "36900f76978295cf"
 MOST_STEPS = 200  # Gauss-Newton steps; it takes 3 to 40
 MOST_HALVINGS = 30
 SMALLEST_SSR = 1e-14
@@ -20,29 +20,28 @@ SMALLEST_SSR = 1e-14
 def running_moments(t, w, block):
     """[T // block + 1, 3, d, d]: for p = 0, 1, 2 the sum of t^p w w' over the first 0, block, 2 block ... rows.
 
-    t: [T] ascending, w: [T, d] rows (1, x, y). Upper triangles only.
+    t: [T] ascending, w: [T, d] rows (1, x, y).
     """
     rows, d = w.shape
     running, total = np.zeros((rows // block + 1, 3, d, d)), np.zeros((3, d, d))
     for i in range(rows):
-        add_row(total, t[i], w[i])
+        add_row(total, 1.0, t[i], w[i])
         if (i + 1) % block == 0:
             running[(i + 1) // block] = total
     return running
 
 
 @njit(cache=True)
-def add_row(total, t, w):
-    """Adds t^p w w' to the upper triangles of total [3, d, d]."""
+def add_row(total, sign, t, w):
+    """Adds sign t^p w w' to total [3, d, d]."""
     for a in range(w.shape[0]):
-        w0 = w[a]
-        if w0 != 0.0:
-            w1 = w0 * t
-            w2 = w1 * t
-            for b in range(a, w.shape[0]):
-                total[0, a, b] += w0 * w[b]
-                total[1, a, b] += w1 * w[b]
-                total[2, a, b] += w2 * w[b]
+        w0 = sign * w[a]
+        w1 = w0 * t
+        w2 = w1 * t
+        for b in range(w.shape[0]):
+            total[0, a, b] += w0 * w[b]
+            total[1, a, b] += w1 * w[b]
+            total[2, a, b] += w2 * w[b]
 
 
 @njit(cache=True)
@@ -53,18 +52,16 @@ def segment_moments(running, t, w, block, first_rows):
     """
     rows, d = w.shape
     segments = first_rows.shape[0] + 1
-    moments, before = np.empty((segments, 3, d, d)), np.zeros((3, d, d))
+    moments = np.empty((segments, 3, d, d))
+    begin = 0
     for s in range(segments):
         end = rows if s == segments - 1 else first_rows[s]
-        total = running[end // block].copy()
+        moments[s] = running[end // block] - running[begin // block]
         for i in range(end // block * block, end):
-            add_row(total, t[i], w[i])
-        moments[s] = total - before
-        before = total
-        for a in range(d):
-            for b in range(a):
-                for p in range(3):
-                    moments[s, p, a, b] = moments[s, p, b, a]
+            add_row(moments[s], 1.0, t[i], w[i])
+        for i in range(begin // block * block, begin):
+            add_row(moments[s], -1.0, t[i], w[i])
+        begin = end
     return moments
 
 
@@ -97,13 +94,16 @@ def contract(moments, phi, multiplicative, changepoints):
         else:
             a[j + 1] = -phi[2 + j]
     level, slope = trend_lines(phi, d - 2, changepoints)
-    v, r, ssr = np.empty((segments, 3, d)), np.empty((segments, 2, d)), 0.0
+    v, r, ssr = np.zeros((segments, 3, d)), np.zeros((segments, 2, d)), 0.0
     for s in range(segments):
         for p in range(3):
-            v[s, p] = times(moments[s, p], b)
+            add_times(v[s, p], moments[s, p], b)
         for p in range(2):
-            r[s, p] = times(moments[s, p], a) - level[s] * v[s, p] - slope[s] * v[s, p + 1]
-        ssr += np.sum(a * r[s, 0]) - level[s] * np.sum(b * r[s, 0]) - slope[s] * np.sum(b * r[s, 1])
+            add_times(r[s, p], moments[s, p], a)
+            for j in range(d):
+                r[s, p, j] -= level[s] * v[s, p, j] + slope[s] * v[s, p + 1, j]
+        for j in range(d):
+            ssr += (a[j] - level[s] * b[j]) * r[s, 0, j] - slope[s] * b[j] * r[s, 1, j]
     return b, v, r, max(ssr, 0.0)
 
 
@@ -164,15 +164,16 @@ def add_products(h, moment, multiplicative, level, slope):
     """Adds to h one segment's sums of h_i h_j x_i x_j, in the upper triangle. moment: [3, d, d]"""
     features = moment.shape[1] - 2
     for i in range(features):
+        # h_i h_j = (level + slope t)^q with q the number of multiplicative ones of the two, so the weights of t^p are:
+        with_added = (level, slope, 0.0) if multiplicative[i] else (1.0, 0.0, 0.0)
+        with_scaled = (level, slope, 0.0)
+        if multiplicative[i]:
+            with_scaled = (level * level, 2 * level * slope, slope * slope)
         for j in range(i, features):
-            if multiplicative[i] and multiplicative[j]:
-                value = level * level * moment[0, i + 1, j + 1] + 2 * level * slope * moment[1, i + 1, j + 1]
-                value += slope * slope * moment[2, i + 1, j + 1]
-            elif multiplicative[i] or multiplicative[j]:
-                value = level * moment[0, i + 1, j + 1] + slope * moment[1, i + 1, j + 1]
-            else:
-                value = moment[0, i + 1, j + 1]
-            h[2 + i, 2 + j] += value
+            w0, w1, w2 = with_scaled if multiplicative[j] else with_added
+            h[2 + i, 2 + j] += (
+                w0 * moment[0, i + 1, j + 1] + w1 * moment[1, i + 1, j + 1] + w2 * moment[2, i + 1, j + 1]
+            )
 
 
 @njit(cache=True)
@@ -249,30 +250,50 @@ def best_variance(ssr, rows):
 def maximise(moments, rows, changepoints, precision, tau, multiplicative, flat, phi, variance, gain):
     """The mode from the start (phi, variance): phi [n], sigma^2, its log posterior, and the steps it took.
 
-    Gauss-Newton steps in phi with halving, sigma^2 in closed form after each, until a step gains less than `gain`.
+    Steps in phi given sigma^2, then sigma^2 in closed form, until a step gains less than `gain`. The two settle
+    together slowly, at a steady rate; so sigma^2 is extrapolated, and the step taken back should that have gained less.
     """
-    additive = not multiplicative.any()
+    linear = not multiplicative.any()
     b, v, r, ssr = contract(moments, phi, multiplicative, changepoints)
     h = gram(moments, phi, multiplicative, changepoints, b, v)
-    minus_lp, taken = np.inf, 0
+    rhs = gradient(phi, multiplicative, changepoints, b, r) + times(h, phi)
+    squares = np.sum(moments[:, 0, -1, -1])  # of y
+    minus_lp, weight, moved, rate, taken = np.inf, variance, 0.0, 0.0, 0
     for taken in range(1, MOST_STEPS + 1):
-        if not additive and taken > 1:
-            h = gram(moments, phi, multiplicative, changepoints, b, v)
-        rhs = gradient(phi, multiplicative, changepoints, b, r) + times(h, phi)
-        aim = step(h, rhs, variance, precision, tau, flat, phi)
-        before = penalty(phi, precision, tau) + ssr / (2 * variance)
-        share = 1.0
-        for _ in range(MOST_HALVINGS):
-            new = aim if share == 1.0 else phi + share * (aim - phi)
-            b, v, r, new_ssr = contract(moments, new, multiplicative, changepoints)
-            if penalty(new, precision, tau) + new_ssr / (2 * variance) <= before + 1e-12 * abs(before):
-                break
-            share *= 0.5
-        phi, ssr = new, new_ssr
-        variance = best_variance(max(ssr, SMALLEST_SSR), rows)
-        value = penalty(phi, precision, tau) + ssr / (2 * variance) + 0.5 * rows * np.log(variance) + 2 * variance
+        aim = step(h, rhs, weight, precision, tau, flat, phi)
+        if linear:
+            new, new_ssr = aim, max(squares - 2 * np.sum(rhs * aim) + np.sum(aim * times(h, aim)), 0.0)
+        else:
+            new, b, v, r, new_ssr = halved(moments, phi, aim, ssr, weight, precision, tau, multiplicative, changepoints)
+        settled = best_variance(max(new_ssr, SMALLEST_SSR), rows)
+        value = penalty(new, precision, tau) + new_ssr / (2 * settled) + 0.5 * rows * np.log(settled) + 2 * settled
+        if value > minus_lp and weight != variance:
+            weight, rate = variance, 0.0
+            continue
+        before, moved = moved, np.log(settled / variance)
+        rate = moved / before if weight == variance and before != 0.0 else 0.0
+        phi, ssr, variance = new, new_ssr, settled
         if minus_lp - value < gain:
-            minus_lp = min(value, minus_lp)
-            break
-        minus_lp = value
+            return phi, variance, -min(value, minus_lp), taken
+        minus_lp, weight = value, variance
+        if 0.0 < rate < 0.95:
+            weight = variance * np.exp(moved * rate / (1.0 - rate))
+        if not linear:
+            h = gram(moments, phi, multiplicative, changepoints, b, v)
+            rhs = gradient(phi, multiplicative, changepoints, b, r) + times(h, phi)
     return phi, variance, -minus_lp, taken
+
+
+@njit(cache=True)
+def halved(moments, phi, aim, ssr, variance, precision, tau, multiplicative, changepoints):
+    """The point on the way from phi to a step's aim, halving it as long as the objective has not fallen, and what
+    `contract` gives there."""
+    before = penalty(phi, precision, tau) + ssr / (2 * variance)
+    share = 1.0
+    for _ in range(MOST_HALVINGS):
+        new = aim if share == 1.0 else phi + share * (aim - phi)
+        b, v, r, new_ssr = contract(moments, new, multiplicative, changepoints)
+        if penalty(new, precision, tau) + new_ssr / (2 * variance) <= before + 1e-12 * abs(before):
+            break
+        share *= 0.5
+    return new, b, v, r, new_ssr

