@@ -15,7 +15,8 @@ COPY --chown=airflow:root pyproject.toml README.md ./
 COPY --chown=airflow:root include include
 COPY --chown=airflow:root dags dags
 COPY --chown=airflow:root plugins plugins
-RUN pip install --no-cache-dir --no-deps --no-index --no-build-isolation -e .
+RUN pip install --no-cache-dir --no-deps --no-index --no-build-isolation -e . \
+    && python -c "from paxcast.core import prophet_map; prophet_map.warm()"
 
 ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/paxcast/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/paxcast/plugins \

@@ -434,5 +434,5 @@ def test_where_compiling_would_change_a_bit_the_plain_loop_draws(monkeypatch):
     def rounded_once_more(loop: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *arguments: np.nextafter(loop(*arguments), 1)
 
-    monkeypatch.setattr(sampling, "njit", lambda cache: rounded_once_more)
+    monkeypatch.setattr(sampling, "compiled", rounded_once_more)
     assert sampling.fast_draws.__wrapped__() is sampling.plain_draws

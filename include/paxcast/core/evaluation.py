@@ -31,12 +31,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class FoldScore:
-    """One fold of one specification. `actual`, `forecast`: [H] traffic; `mase` in units of the seasonal naive error."""
+    """One fold of one specification. `actual`, `forecast`: [H] traffic; `mase` in units of the seasonal naive error.
+
+    `fitted_by`: what fitted it, where that may differ.
+    """
 
     fold: Fold
     actual: Array
     forecast: Array
     mase: float
+    fitted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class FoldsLoss:
     def __call__(self, parameters: Parameters, best: float = WORST) -> Loss:
         total = 0.0
         for done, window in enumerate(self.windows, start=1):
-            total += _score(self.evaluator, parameters, window).mase
+            total += _forecast_and_mase(self.evaluator, parameters, window)[1]
             left = len(self.windows) - done
             if self.prune and left and total >= best * len(self.windows):
                 return Loss(total / done, left)
@@ -76,12 +80,17 @@ def publishable(forecast: Array) -> Array:
 
 def score(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> tuple[FoldScore, ...]:
     """Each window's forecast and error, in order. Raises candidates.FitFailed if one cannot be fitted."""
-    return tuple(_score(evaluator, parameters, window) for window in windows)
+    scores = []
+    for window in windows:
+        forecast, mase = _forecast_and_mase(evaluator, parameters, window)
+        fitted_by = evaluator.fitted_by(parameters, window.fold)
+        scores.append(FoldScore(window.fold, window.actual, forecast, mase, fitted_by))
+    return tuple(scores)
 
 
-def _score(evaluator: Evaluator, parameters: Parameters, window: Window) -> FoldScore:
+def _forecast_and_mase(evaluator: Evaluator, parameters: Parameters, window: Window) -> tuple[Array, float]:
     forecast = publishable(evaluator.forecast(parameters, window.fold))
-    return FoldScore(window.fold, window.actual, forecast, metrics.mase(window.actual, forecast, window.scale))
+    return forecast, metrics.mase(window.actual, forecast, window.scale)
 
 
 def fold_scale(train: Series) -> float:

@@ -37,7 +37,7 @@ class Outcome:
     seed: int = 0
     periods: int = 0
     filled: int = 0
-    fitted_by: str = ""
+    fitted_by: dict[str, str] = field(default_factory=dict)  # by split, and `published`
     cv_mase: float | None = None
     cv_mase_naive: float | None = None
     mase: float | None = None
@@ -69,7 +69,7 @@ def tuned_values(series: Series, tuned: Tuned) -> dict[str, Any]:
         "verdict": tuned.decision.verdict,
         "periods": len(series.y),
         "filled": series.filled,
-        "fitted_by": tuned.fitted.fitted_by,
+        "fitted_by": _fitted_by(series, tuned),
         "cv_mase": tuned.cv_mase,
         "cv_mase_naive": tuned.cv_mase_naive,
         "mase": tuned.metrics.get("test_mase"),
@@ -92,11 +92,24 @@ def _forecast(series: Series, tuned: Tuned) -> dict[str, list[Any]]:
     return {"ds": dates, **{name: array.tolist() for name, array in values.items()}}
 
 
+def _fitted_by(series: Series, tuned: Tuned) -> dict[str, str]:
+    """What fitted each split and what is published, and why not the usual engine, where a candidate has several."""
+    splits = {_split(series, s): s.fitted_by for s in _scores(tuned) if s.fitted_by}
+    return {**splits, "published": tuned.fitted.fitted_by}
+
+
+def _scores(tuned: Tuned) -> list[FoldScore]:
+    return [*tuned.fold_scores, *([tuned.test] if tuned.test else [])]
+
+
+def _split(series: Series, score: FoldScore) -> str:
+    return f"{score.fold.kind}@{str(series.ds[score.fold.cutoff - 1])[:10]}"
+
+
 def _points(series: Series, tuned: Tuned) -> list[dict[str, Any]]:
-    scores: list[FoldScore] = [*tuned.fold_scores, *([tuned.test] if tuned.test else [])]
     return [
-        {"split": f"{s.fold.kind}@{str(series.ds[s.fold.cutoff - 1])[:10]}", "ds": str(ds)[:10], "yhat": yhat, "y": y}
-        for s in scores
+        {"split": _split(series, s), "ds": str(ds)[:10], "yhat": yhat, "y": y}
+        for s in _scores(tuned)
         for ds, yhat, y in zip(_dates(series, s), s.forecast.tolist(), s.actual.tolist(), strict=True)
     ]
 

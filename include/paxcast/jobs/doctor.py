@@ -3,6 +3,7 @@
 import importlib.metadata
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,12 +13,14 @@ from typing import Any
 import pandas as pd
 
 from paxcast.adapters.mlflow_registry import Registry
+from paxcast.core import prophet_map
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import InfrastructureError
 from paxcast.jobs.workspace import Workspace
 
 LEAST_JAVA = 17
 LEAST_FREE_GB = 2.0
+COMPILING_SECONDS = 5.0  # loading what is compiled takes about one
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ def doctor(ws: Workspace, now: pd.Timestamp) -> list[Check]:
     checks: list[Callable[[], Check]] = [
         _java,
         _pyspark,
+        _engine,
         lambda: _store(ws),
         lambda: _mlflow(ws),
         lambda: _disk(ws),
@@ -71,6 +75,19 @@ def _pyspark() -> Check:
         well,
         found,
         "" if well else f"pip uninstall pyspark-client; pip install --force-reinstall --no-deps pyspark=={wanted}",
+    )
+
+
+def _engine() -> Check:
+    began = time.monotonic()
+    prophet_map.warm()
+    seconds = time.monotonic() - began
+    advice = "it is compiled now; `make setup` does it beforehand, on every machine that has its own kind of processor"
+    return Check(
+        "engine",
+        seconds < COMPILING_SECONDS,
+        f"loaded in {seconds:.1f} s",
+        "" if seconds < COMPILING_SECONDS else advice,
     )
 
 

@@ -109,6 +109,7 @@ def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id:
             "periods": str(result.periods),
             "filled": str(result.filled),
             "decision": result.reason,
+            "fitted_by": result.fitted_by.get("published", ""),
             **{name: str(value) for name, value in result.parameters.items()},
         },
         metrics={k: v for k, v in {**result.metrics, **scores}.items() if v is not None},

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from paxcast.adapters.hyperopt_search.dimensions import Number
 from paxcast.adapters.hyperopt_search.points import plain, stored
 from paxcast.adapters.hyperopt_search.samplers import Annealing, RandomDraws, Sampler, Tpe
-from paxcast.adapters.hyperopt_search.sampling import fast_draws
 from paxcast.core.search import WORST, Record, SearchProblem, Trial
 
 SEEDS = 2**31 - 1  # fmin draws one seed below this for each suggestion
@@ -37,8 +37,9 @@ def search(problem: SearchProblem, algorithm: str = "tpe") -> list[Trial]:
 
 
 def warm() -> None:
-    """Load what is compiled into this process, or compile it (a second or two), which one environment does once."""
-    fast_draws()
+    """Load what is compiled into this process, or compile it (some seconds), which one environment does once."""
+    few = np.array([0.25, 0.5])
+    Number(0.0, 1.0, 0.0, logarithmic=False).suggested(few, few, np.random.default_rng(0))
 
 
 def _loss(trial: Trial) -> float:

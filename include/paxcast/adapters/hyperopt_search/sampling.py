@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
 
-from paxcast.adapters.hyperopt_search.mixtures import Floats
+from paxcast.adapters.hyperopt_search.mixtures import Floats, compiled
 
 Draws = Callable[[Floats, Floats, Floats, float, float, int, np.random.Generator], Floats]
 
@@ -18,9 +17,9 @@ Draws = Callable[[Floats, Floats, Floats, float, float, int, np.random.Generator
 @cache
 def fast_draws() -> Draws:
     """`_draws` compiled, or `plain_draws` where the two differ: on a processor whose compilers round a product and its
-    sum once instead of twice, or with a numpy that draws in another way. Compiling takes a second or two, once."""
-    compiled: Draws = njit(cache=True)(_draws)
-    return compiled if all(_equal(compiled, components) for components in range(2, 40)) else plain_draws
+    sum once instead of twice, or with a numpy that draws in another way."""
+    fast = compiled(_draws)
+    return fast if all(_equal(fast, components) for components in range(2, 40)) else plain_draws
 
 
 def plain_draws(
@@ -66,12 +65,10 @@ def _draws(
     return inside
 
 
-def _equal(compiled: Draws, components: int) -> bool:
+def _equal(fast: Draws, components: int) -> bool:
     """Whether both give the same values of a mixture of so many components, and leave the generator in one state."""
     rng = np.random.default_rng(components)
     weights, mus, sigmas = rng.dirichlet(np.full(components, 0.5)), rng.normal(size=components), rng.random(components)
     ours, numpys = np.random.default_rng(components), np.random.default_rng(components)
-    same = compiled(weights, mus, sigmas, -1.0, 1.0, 24, ours) == plain_draws(
-        weights, mus, sigmas, -1.0, 1.0, 24, numpys
-    )
+    same = fast(weights, mus, sigmas, -1.0, 1.0, 24, ours) == plain_draws(weights, mus, sigmas, -1.0, 1.0, 24, numpys)
     return bool(same.all()) and ours.bit_generator.state == numpys.bit_generator.state

@@ -45,6 +45,9 @@ class Evaluator(Protocol):
     def forecast(self, parameters: Parameters, fold: Fold) -> npt.NDArray[np.float64]:
         """The fold's periods, [H] traffic, from the periods before its cutoff. Raises FitFailed."""
 
+    def fitted_by(self, parameters: Parameters, fold: Fold) -> str:
+        """What fits that fold, and why not the usual engine; empty where there is only one."""
+
 
 class Candidate(Protocol):
     """A kind of forecaster. `searched` tells whether its parameters are searched or it has none."""
@@ -71,3 +74,6 @@ class Refitting:
     def forecast(self, parameters: Parameters, fold: Fold) -> npt.NDArray[np.float64]:
         past = self.series.head(fold.cutoff)
         return self.candidate.fit(past, parameters, seed=self.seed, seconds=self.seconds).forecast(fold.horizon)
+
+    def fitted_by(self, parameters: Parameters, fold: Fold) -> str:
+        return ""

@@ -81,6 +81,10 @@ class ProphetEvaluator:
             return self.plain.forecast(parameters, fold)
         return window.forecast(prior, fold.horizon)
 
+    def fitted_by(self, parameters: Parameters, fold: Fold) -> str:
+        window = self._window(fold.cutoff)
+        return prophet_map.told(window.uncovered(window.prior(parameters)), constant=window.constant)
+
     def _window(self, rows: int) -> Window:
         """Each cutoff's, made at the first fit on it."""
         if rows not in self._windows:

@@ -57,10 +57,15 @@ def fit_and_tell(model: Prophet, history: pd.DataFrame, **for_cmdstan: Any) -> t
         model.stan_backend = own
         backend.cleanup()
     model.fit_kwargs = {}  # else cross_validation on the fitted model would use them again
-    if backend.reason:
-        return model, f"CmdStan: {backend.reason}"
-    constant = model.history["y"].min() == model.history["y"].max()
-    return model, SHORTCUT if constant else EXACT
+    constant = bool(model.history["y"].min() == model.history["y"].max())
+    return model, told(backend.reason, constant=constant)
+
+
+def told(uncovered: str, *, constant: bool) -> str:
+    """What fits a window: `uncovered` is the reason for CmdStan, if there is one."""
+    if uncovered:
+        return f"CmdStan: {uncovered}"
+    return SHORTCUT if constant else EXACT
 
 
 @cache

@@ -1,0 +1,119 @@
+"""The three ways to run a search: the same line, the same outcome in the ledger, and what each is for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+
+from paxcast.core.calendar import parse_as_of
+from paxcast.jobs import plan, register
+from paxcast.jobs import retrain as line
+from paxcast.jobs.ingest import ingest
+from paxcast.jobs.run import Request
+from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.settings import load
+
+pytestmark = pytest.mark.slow
+
+NOW = pd.Timestamp("2021-03-01T12:00", tz="UTC")
+Make = Callable[..., Any]
+
+
+def fresh(new_fleet: Make, table: pd.DataFrame, **search: Any) -> Workspace:
+    ws = open_workspace(load(new_fleet(table, search=search, batches=1)))
+    ingest(ws, NOW)
+    return ws
+
+
+def ask(ws: Workspace, as_of: str = "2020-12-31") -> dict[str, Any]:
+    result = line.retrain(ws, Request(as_of=parse_as_of(as_of), request_id=as_of), NOW)
+    assert result["failed"] == []
+    return result
+
+
+def outcomes(ws: Workspace, run_key: str) -> dict[str, dict[str, Any]]:
+    found = [ws.objects.get(name) for name in ws.objects.names(f"runs/{run_key}/outcomes")]
+    return {outcome["airport"]: outcome for outcome in found if outcome}
+
+
+def test_trials_in_parallel_give_an_outcome_of_the_same_kind_and_a_run_for_each_trial_under_the_airports(
+    new_fleet: Make, made_up: Make
+) -> None:
+    table = made_up(["AAA"], 72, "MS", "2020-12-01")
+    ws = fresh(new_fleet, table, mode="spark_trials", parallelism=1, max_evals=1)
+    result = ask(ws)
+    (outcome,) = outcomes(ws, result["run_key"]).values()
+    assert len(outcome["trials"]) == 6  # one, and five for one that runs beside
+    plain = fresh(new_fleet, table, mode="local", max_evals=1)
+    (other,) = outcomes(plain, ask(plain)["run_key"]).values()
+    assert {name: type(value) for name, value in outcome.items()} == {name: type(v) for name, v in other.items()}
+    assert trial_runs(plain, "AAA").empty
+    runs = trial_runs(ws, "AAA")
+    losses = [trial["loss"] for trial in outcome["trials"]]
+    assert runs["metrics.loss"].tolist() == pytest.approx(losses)
+    register_again(ws, result["run_key"])
+    assert len(trial_runs(ws, "AAA")) == 6
+
+
+def trial_runs(ws: Workspace, airport: str) -> pd.DataFrame:
+    """The runs of trials that hang under an airport's run, in order."""
+    mlflow.set_tracking_uri(ws.settings.tracking_uri)
+    runs = mlflow.search_runs(experiment_names=[ws.settings.experiment])
+    (parent,) = runs.loc[runs["tags.kind"].eq("airport") & runs["tags.airport"].eq(airport), "run_id"]
+    children = runs[runs["tags.mlflow.parentRunId"].eq(parent)]
+    return children.sort_values("tags.idem_key") if len(children) else children
+
+
+def register_again(ws: Workspace, run_key: str) -> None:
+    """As after a crash between the runs and the version: what is logged is logged, the registrations are forgotten."""
+    manifest = plan.newest(ws, run_key)
+    assert manifest is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(register.Registry, "versions", lambda *_: {})
+        patch.setattr(register, "_unregistered", lambda _ws, _key, results: list(results))
+        register.register_batch(ws, run_key, manifest.manifest_id, 0)
+
+
+def test_without_spark_no_session_is_opened(new_fleet: Make, made_up: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(conf: dict[str, str]) -> None:
+        raise AssertionError("a Spark session was opened")
+
+    monkeypatch.setattr(line.spark, "open_session", never)
+    ws = fresh(new_fleet, made_up(["AAA", "BBB"], 60, "MS", "2020-12-01"), mode="local", max_evals=2)
+    assert ask(ws)["refitted"] == ["AAA", "BBB"]
+
+
+def test_a_later_run_tries_its_champions_point_first_and_then_the_fleets(new_fleet: Make, made_up: Make) -> None:
+    codes = ["AAA", "BBB", "CCC"]
+    ws = fresh(new_fleet, made_up(codes, 72, "MS", "2020-12-01"), mode="local", max_evals=12)
+    ask(ws, "2020-11-30")
+    later = ask(ws)
+    manifest = plan.newest(ws, later["run_key"])
+    assert manifest is not None
+    (best,) = manifest.warm_starts()
+    champions = {code: manifest.champion(code) for code in codes}
+    assert any(c is not None and c.candidate == "prophet" for c in champions.values())
+    for code, outcome in outcomes(ws, later["run_key"]).items():
+        champion = champions[code]
+        assert champion is not None
+        own = [champion.parameters] if champion.candidate == "prophet" else []
+        first = [*own, *([best.parameters] if best.parameters not in own else [])]
+        assert [trial["parameters"] for trial in outcome["trials"]][: len(first)] == first
+
+
+def test_an_outcome_says_what_fitted_it_and_why_not_the_exact_engine(new_fleet: Make, made_up: Make) -> None:
+    table = made_up(["AAA"], 60, "MS", "2020-12-01")
+    table["passengers"] += 200 * table.index  # growth, of which last year's value knows nothing
+    ws = fresh(new_fleet, table, mode="local", max_evals=6)
+    (outcome,) = outcomes(ws, ask(ws)["run_key"]).values()
+    assert (outcome["method"], outcome["fitted_by"]) == (
+        "prophet",
+        {
+            "recent@2017-12-01": "CmdStan: 24 periods for 42 parameters",
+            "recent@2018-12-01": "CmdStan: 36 periods for 47 parameters",
+            "test@2019-12-01": "exact mode",
+            "published": "exact mode",
+        },
+    )
