@@ -16,7 +16,7 @@ COPY --chown=airflow:root include include
 COPY --chown=airflow:root dags dags
 COPY --chown=airflow:root plugins plugins
 RUN pip install --no-cache-dir --no-deps --no-index --no-build-isolation -e . \
-    && python -c "from paxcast.core import prophet_map; prophet_map.warm()"
+    && python -c "from paxcast.jobs.searches import warm; warm()"
 
 ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/paxcast/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/paxcast/plugins \

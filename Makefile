@@ -18,9 +18,9 @@ java: ## check for Java 17 or newer; install it where no password is needed
 
 setup: .venv/compiled ## build .venv from requirements.lock and compile the engine, nothing else
 
-.venv/compiled: .venv/installed $(wildcard include/paxcast/core/prophet_map/*.py)
+.venv/compiled: .venv/installed $(wildcard include/paxcast/core/prophet_map/*.py include/paxcast/adapters/hyperopt_search/*.py)
 	@echo "Compiling the engine (about 20 s, once) ..."
-	@$(BIN)/python -c "from paxcast.core import prophet_map; prophet_map.warm()"
+	@$(BIN)/python -c "from paxcast.jobs.searches import warm; warm()"
 	@touch $@
 
 .venv/installed: requirements.lock pyproject.toml .ci/install

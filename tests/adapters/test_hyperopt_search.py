@@ -395,7 +395,7 @@ def edges(x: np.ndarray, step: float, limits: np.ndarray) -> np.ndarray:
 def test_densities_are_those_of_hyperopt(trials, width):
     rng = np.random.default_rng(trials)
     limits = np.array([0.7, 0.7 + width])
-    observed = rng.choice(rng.uniform(*limits, 40), trials)  # some of them equal
+    observed = rng.choice([limits.mean(), *rng.uniform(*limits, 20)], trials)  # some equal, to the prior's mean too
     mixture = mixtures.parzen(observed, limits.mean(), width)
     x, step = rng.uniform(*limits, 24), width / 7
     logs = np.exp(x)
@@ -430,9 +430,14 @@ def test_compiled_draws_are_those_of_numpy_and_leave_its_generator_where_it_woul
         assert ours.bit_generator.state == numpys.bit_generator.state
 
 
-def test_where_compiling_would_change_a_bit_the_plain_loop_draws(monkeypatch):
-    def rounded_once_more(loop: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *arguments: np.nextafter(loop(*arguments), 1)
+@pytest.mark.parametrize(
+    "other",
+    [lambda drawn, rng: np.nextafter(drawn, 1), lambda drawn, rng: (rng.random(), drawn)[1]],
+    ids=["another bit", "another state of the generator"],
+)
+def test_where_compiling_would_change_anything_the_plain_loop_draws(monkeypatch, other):
+    def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: other(loop(*arguments), arguments[-1])
 
-    monkeypatch.setattr(sampling, "compiled", rounded_once_more)
+    monkeypatch.setattr(sampling, "compiled", compiled)
     assert sampling.fast_draws.__wrapped__() is sampling.plain_draws

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from paxcast.adapters.mlflow_registry import Registry
-from paxcast.core import prophet_map
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import InfrastructureError
+from paxcast.jobs import searches
 from paxcast.jobs.workspace import Workspace
 
 LEAST_JAVA = 17
@@ -80,7 +80,7 @@ def _pyspark() -> Check:
 
 def _engine() -> Check:
     began = time.monotonic()
-    prophet_map.warm()
+    searches.warm()
     seconds = time.monotonic() - began
     advice = "it is compiled now; `make setup` does it beforehand, on every machine that has its own kind of processor"
     return Check(

@@ -1,8 +1,8 @@
-"""Which search a fleet's configuration asks for."""
+"""Which search a fleet's configuration asks for, and what is compiled for it."""
 
 from functools import partial
 
-from paxcast.core import grid
+from paxcast.core import grid, prophet_map
 from paxcast.core.search import Search
 
 HYPEROPT, OPTUNA = ("tpe", "anneal", "random"), ("optuna_tpe", "optuna_cmaes")
@@ -19,3 +19,11 @@ def by_name(algorithm: str) -> Search:
 
         return partial(hyperopt_search.search, algorithm=algorithm)
     return grid.search
+
+
+def warm() -> None:
+    """Load all that is compiled into this process, or compile it (about 20 s), which set-up does once."""
+    from paxcast.adapters import hyperopt_search
+
+    prophet_map.warm()
+    hyperopt_search.warm()

@@ -10,7 +10,7 @@ import pandas as pd
 from paxcast.adapters.limits import deadline, memory_limit
 from paxcast.adapters.object_store import ObjectStore
 from paxcast.adapters.spark import PackedHistory, WorkerResult
-from paxcast.core import outcome, prophet_map, tuning
+from paxcast.core import outcome, tuning
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.columns import DS, Y
 from paxcast.core.errors import AirportTimeout, AirportTooLarge
@@ -18,7 +18,7 @@ from paxcast.core.outcome import Outcome
 from paxcast.core.search import Search
 from paxcast.core.series import Series, regular
 from paxcast.core.tuning import TuningTask
-from paxcast.jobs import ledger
+from paxcast.jobs import ledger, searches
 
 MOST_WORKERS_LOST = 2  # fewer than the four tries that Spark gives a task, so that its other airports get their turn
 
@@ -44,7 +44,7 @@ class AirportWorker:
         before = self._on_record(objects, history)
         if before is not None:  # a task that Spark runs again after a lost worker
             return WorkerResult(history.airport, before.status, before.reason, before.seconds)
-        prophet_map.warm()  # outside the airport's limits; at once but for a process's first airport
+        searches.warm()  # outside the airport's limits; at once but for a process's first airport
         began = ledger.begin(objects, self.run_key, history.airport, history.checksum, self.attempts[history.airport])
         started = time.monotonic()
         values, model = self._attempt(history) if began <= MOST_WORKERS_LOST else (_lost(began - 1), None)
