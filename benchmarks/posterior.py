@@ -135,7 +135,7 @@ def judged(one: Case) -> dict[str, Any]:
         end = mode_of(model, prior)
         reached = problem.log_posterior(data, prior, end)
         found[name], found[f"{name}_cpu"] = reached, stan.seconds
-        found[f"{name}_left"] = from_there(data, prior, end) - reached
+        found[f"{name}_left"] = problem.maximum(problem.moments(data), prior, end).log_posterior - reached
         found[f"{name}_forecast"] = (
             float(np.max(np.abs(model.predict(one.future)["yhat"].to_numpy() - expected))) / size
         )
@@ -163,16 +163,6 @@ def mode_of(model: Prophet, prior: problem.Prior) -> problem.Mode:
         k = float(np.clip(given["k"][0], -25 / prior.tau, 25 / prior.tau))
         delta = given["k"] - k
     return problem.Mode(k, given["m"][0], delta, given["beta"], given["sigma_obs"][0], 0.0, 0)
-
-
-def from_there(data: problem.Data, prior: problem.Prior, mode: problem.Mode) -> float:
-    """The log posterior that the engine reaches from a point."""
-    changepoints = prior.changepoints[:0] if prior.flat else prior.changepoints
-    phi = np.concatenate([[mode.k, mode.m], mode.beta, mode.delta[: len(changepoints)]])
-    precision = np.concatenate([[1 / 25, 1 / 25], prior.scales**-2.0])
-    moments = problem.moments(data).of_segments(changepoints)
-    rest = (precision, prior.tau, prior.multiplicative, prior.flat, phi, mode.sigma**2, problem.SMALLEST_GAIN)
-    return float(problem.kernels.maximise(moments, float(len(data.y)), changepoints, *rest)[2])
 
 
 def told(table: pd.DataFrame) -> dict[str, Any]:

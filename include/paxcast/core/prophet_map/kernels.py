@@ -1,4 +1,4 @@
-"""The arithmetic of the posterior mode, compiled: moments of the data, Gauss-Newton steps, sigma in closed form.
+"""The arithmetic of the posterior mode, compiled: Gauss-Newton steps on moments, sigma in closed form.
 
 Notation as in the package's docstring; phi = (k, m, beta [K], delta [S]), n = 2 + K + S, d = K + 2.
 """
@@ -10,59 +10,12 @@ from paxcast.core.prophet_map.lasso import add_times, backward, cholesky, forwar
 
 # The digest of lasso.py. numba renews what it has cached of a file when that file changes, not when one does whose
 # functions it calls; so a change there has to be a change here. tests/core/prophet_map/test_compiled.py holds it.
-LASSO = "36900f76978295cf"
-MOST_STEPS = 200  # Gauss-Newton steps; it takes 3 to 40
+LASSO = "70e4268bc70e8667"
+MOST_STEPS = 500  # it takes 3 to 40; hundreds where multiplicative terms and the trend can stand in for each other
 MOST_HALVINGS = 30
-SMALLEST_SSR = 1e-14
-
-
-@njit(cache=True)
-def running_moments(t, w, block):
-    """[T // block + 1, 3, d, d]: for p = 0, 1, 2 the sum of t^p w w' over the first 0, block, 2 block ... rows.
-
-    t: [T] ascending, w: [T, d] rows (1, x, y).
-    """
-    rows, d = w.shape
-    running, total = np.zeros((rows // block + 1, 3, d, d)), np.zeros((3, d, d))
-    for i in range(rows):
-        add_row(total, 1.0, t[i], w[i])
-        if (i + 1) % block == 0:
-            running[(i + 1) // block] = total
-    return running
-
-
-@njit(cache=True)
-def add_row(total, sign, t, w):
-    """Adds sign t^p w w' to total [3, d, d]."""
-    for a in range(w.shape[0]):
-        w0 = sign * w[a]
-        w1 = w0 * t
-        w2 = w1 * t
-        for b in range(w.shape[0]):
-            total[0, a, b] += w0 * w[b]
-            total[1, a, b] += w1 * w[b]
-            total[2, a, b] += w2 * w[b]
-
-
-@njit(cache=True)
-def segment_moments(running, t, w, block, first_rows):
-    """M [S + 1, 3, d, d]: for each segment and p = 0, 1, 2 the sum over its rows of t^p w w'.
-
-    first_rows: [S] the first row of every segment but the first; t, w, block as in `running_moments`.
-    """
-    rows, d = w.shape
-    segments = first_rows.shape[0] + 1
-    moments = np.empty((segments, 3, d, d))
-    begin = 0
-    for s in range(segments):
-        end = rows if s == segments - 1 else first_rows[s]
-        moments[s] = running[end // block] - running[begin // block]
-        for i in range(end // block * block, end):
-            add_row(moments[s], 1.0, t[i], w[i])
-        for i in range(begin // block * block, begin):
-            add_row(moments[s], -1.0, t[i], w[i])
-        begin = end
-    return moments
+CANCELLED = 1e-6  # an ssr that is a smaller share of what it is the difference of is summed row by row instead
+SMALLEST_SSR = 1e-20  # of the sum of y^2: a fit as good as this is not made better
+SHIFTS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)  # what the diagonal of dependent columns needs in spite of rounding
 
 
 @njit(cache=True)
@@ -79,32 +32,57 @@ def trend_lines(phi, features, changepoints):
 
 
 @njit(cache=True)
-def contract(moments, phi, multiplicative, changepoints):
-    """What a Gauss-Newton step needs of the data, from the moments alone.
-
-    With u = w'b = 1 + X_mul beta and the residual r = w'a - trend u, where a = (0, -beta of additive columns, 1):
-    v [S + 1, 3, d] = sum t^p u w, r [S + 1, 2, d] = sum t^p r w, and ssr = sum r^2.
-    """
-    segments, d = moments.shape[0], moments.shape[2]
-    a, b = np.zeros(d), np.zeros(d)
-    a[d - 1], b[0] = 1.0, 1.0
-    for j in range(d - 2):
+def sides(phi, multiplicative):
+    """a, b: [d], with w'a = y - X_add beta and w'b = 1 + X_mul beta."""
+    features = multiplicative.shape[0]
+    a, b = np.zeros(features + 2), np.zeros(features + 2)
+    a[features + 1], b[0] = 1.0, 1.0
+    for j in range(features):
         if multiplicative[j]:
             b[j + 1] = phi[2 + j]
         else:
             a[j + 1] = -phi[2 + j]
+    return a, b
+
+
+@njit(cache=True)
+def contract(moments, phi, multiplicative, changepoints):
+    """What a Gauss-Newton step needs of the data, from the moments alone.
+
+    With u = w'b = 1 + X_mul beta and the residual r = w'a - trend u, where a = (0, -beta of additive columns, 1):
+    v [S + 1, 3, d] = sum t^p u w, r [S + 1, 2, d] = sum t^p r w, ssr = sum r^2, and the size of what cancels in it.
+    """
+    segments, d = moments.shape[0], moments.shape[2]
+    a, b = sides(phi, multiplicative)
     level, slope = trend_lines(phi, d - 2, changepoints)
     v, r, ssr = np.zeros((segments, 3, d)), np.zeros((segments, 2, d)), 0.0
+    size = 0.0
     for s in range(segments):
         for p in range(3):
             add_times(v[s, p], moments[s, p], b)
+        size += level[s] ** 2 * np.sum(b * v[s, 0]) + slope[s] ** 2 * np.sum(b * v[s, 2])
         for p in range(2):
             add_times(r[s, p], moments[s, p], a)
+            if p == 0:
+                size += np.sum(a * r[s, 0])
             for j in range(d):
                 r[s, p, j] -= level[s] * v[s, p, j] + slope[s] * v[s, p + 1, j]
         for j in range(d):
             ssr += (a[j] - level[s] * b[j]) * r[s, 0, j] - slope[s] * b[j] * r[s, 1, j]
-    return b, v, r, max(ssr, 0.0)
+    return b, v, r, max(ssr, 0.0), size
+
+
+@njit(cache=True)
+def squared_residuals(t, w, first_rows, phi, multiplicative, changepoints):
+    """ssr row by row: exact where the moments cancel, for a pass over the data."""
+    a, b = sides(phi, multiplicative)
+    level, slope = trend_lines(phi, w.shape[1] - 2, changepoints)
+    total, s = 0.0, 0
+    for i in range(w.shape[0]):
+        while s < first_rows.shape[0] and i >= first_rows[s]:
+            s += 1
+        total += (np.sum(w[i] * a) - (level[s] + slope[s] * t[i]) * np.sum(w[i] * b)) ** 2
+    return total
 
 
 @njit(cache=True)
@@ -197,15 +175,17 @@ def step(h, rhs, variance, precision, tau, flat, phi):
     by Cholesky, and what is left is a lasso in delta, warm-started from phi's. h: [n, n], rhs: [n]"""
     ridge, hinges = precision.shape[0], phi.shape[0] - precision.shape[0]
     chol, y = np.empty((ridge, ridge)), np.empty((ridge, hinges + 1))
-    for i in range(ridge):
-        chol[i] = h[i, :ridge]
-        chol[i, i] += variance * precision[i]
-        y[i, :hinges] = h[i, ridge:]
-        y[i, hinges] = rhs[i]
-    if flat:  # no slope: k is fixed at 0
-        chol[0, :], chol[:, 0], y[0, :] = 0.0, 0.0, 0.0
-        chol[0, 0] = 1.0
-    cholesky(chol, ridge)
+    for shift in SHIFTS:  # keeps phi the closer, the larger it is
+        for i in range(ridge):
+            chol[i] = h[i, :ridge]
+            chol[i, i] += variance * precision[i] + shift * h[i, i]
+            y[i, :hinges] = h[i, ridge:]
+            y[i, hinges] = rhs[i] + shift * h[i, i] * phi[i]
+        if flat:  # no slope: k is fixed at 0
+            chol[0, :], chol[:, 0], y[0, :] = 0.0, 0.0, 0.0
+            chol[0, 0] = 1.0
+        if cholesky(chol, ridge):
+            break
     forward(chol, ridge, y)
     new, z = phi.copy(), np.empty((ridge, 1))
     new[ridge:] = hinges_given(y, h[ridge:, ridge:].copy(), rhs[ridge:].copy(), variance / tau, phi[ridge:].copy())
@@ -247,14 +227,14 @@ def best_variance(ssr, rows):
 
 
 @njit(cache=True)
-def maximise(moments, rows, changepoints, precision, tau, multiplicative, flat, phi, variance, gain):
+def maximise(moments, t, w, first_rows, changepoints, precision, tau, multiplicative, flat, phi, variance, gain):
     """The mode from the start (phi, variance): phi [n], sigma^2, its log posterior, and the steps it took.
 
     Steps in phi given sigma^2, then sigma^2 in closed form, until a step gains less than `gain`. The two settle
     together slowly, at a steady rate; so sigma^2 is extrapolated, and the step taken back should that have gained less.
     """
-    linear = not multiplicative.any()
-    b, v, r, ssr = contract(moments, phi, multiplicative, changepoints)
+    linear, rows = not multiplicative.any(), float(t.shape[0])
+    b, v, r, ssr, _ = contract(moments, phi, multiplicative, changepoints)
     h = gram(moments, phi, multiplicative, changepoints, b, v)
     rhs = gradient(phi, multiplicative, changepoints, b, r) + times(h, phi)
     squares = np.sum(moments[:, 0, -1, -1])  # of y
@@ -262,10 +242,15 @@ def maximise(moments, rows, changepoints, precision, tau, multiplicative, flat, 
     for taken in range(1, MOST_STEPS + 1):
         aim = step(h, rhs, weight, precision, tau, flat, phi)
         if linear:
-            new, new_ssr = aim, max(squares - 2 * np.sum(rhs * aim) + np.sum(aim * times(h, aim)), 0.0)
+            fitted = np.sum(aim * times(h, aim))
+            new, new_ssr = aim, squares - 2 * np.sum(rhs * aim) + fitted
+            if new_ssr < CANCELLED * (squares + fitted):
+                new_ssr = squared_residuals(t, w, first_rows, new, multiplicative, changepoints)
         else:
-            new, b, v, r, new_ssr = halved(moments, phi, aim, ssr, weight, precision, tau, multiplicative, changepoints)
-        settled = best_variance(max(new_ssr, SMALLEST_SSR), rows)
+            new, b, v, r, new_ssr = halved(
+                moments, t, w, first_rows, phi, aim, ssr, weight, precision, tau, multiplicative, changepoints
+            )
+        settled = best_variance(max(new_ssr, SMALLEST_SSR * squares), rows)
         value = penalty(new, precision, tau) + new_ssr / (2 * settled) + 0.5 * rows * np.log(settled) + 2 * settled
         if value > minus_lp and weight != variance:
             weight, rate = variance, 0.0
@@ -285,15 +270,18 @@ def maximise(moments, rows, changepoints, precision, tau, multiplicative, flat, 
 
 
 @njit(cache=True)
-def halved(moments, phi, aim, ssr, variance, precision, tau, multiplicative, changepoints):
+def halved(moments, t, w, first_rows, phi, aim, ssr, variance, precision, tau, multiplicative, changepoints):
     """The point on the way from phi to a step's aim, halving it as long as the objective has not fallen, and what
-    `contract` gives there."""
+    `contract` gives there; phi itself if it never falls."""
     before = penalty(phi, precision, tau) + ssr / (2 * variance)
     share = 1.0
     for _ in range(MOST_HALVINGS):
         new = aim if share == 1.0 else phi + share * (aim - phi)
-        b, v, r, new_ssr = contract(moments, new, multiplicative, changepoints)
+        b, v, r, new_ssr, size = contract(moments, new, multiplicative, changepoints)
+        if new_ssr < CANCELLED * size:
+            new_ssr = squared_residuals(t, w, first_rows, new, multiplicative, changepoints)
         if penalty(new, precision, tau) + new_ssr / (2 * variance) <= before + 1e-12 * abs(before):
-            break
+            return new, b, v, r, new_ssr
         share *= 0.5
-    return new, b, v, r, new_ssr
+    b, v, r, _, _ = contract(moments, phi, multiplicative, changepoints)
+    return phi, b, v, r, ssr

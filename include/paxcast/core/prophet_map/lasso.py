@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 MOST_EXCHANGES = 1000  # changes of the lasso's active set
+SHIFTS = (1e-13, 1e-8, 1e-3)  # of the diagonal: hinges with (almost) no data between them are dependent
 
 
 @njit(cache=True)
@@ -72,36 +73,38 @@ def backward(chol, n, b):
 
 
 @njit(cache=True)
-def unconstrained(q, b, weight, sign, active):
+def unconstrained(q, b, weight, x, sign, active):
     """The minimum of the lasso's objective over the active coordinates with their signs held fixed. [n], else 0"""
     at = np.nonzero(active)[0]
     n = at.shape[0]
     part, rhs = np.empty((n, n)), np.empty((n, 1))
-    for ridge in (1e-13, 1e-8, 1e-3):  # hinges with (almost) no data between them are dependent
+    for shift in SHIFTS:  # dependent coordinates: close to x
         for i in range(n):
-            rhs[i, 0] = b[at[i]] - weight * sign[at[i]]
+            rhs[i, 0] = b[at[i]] - weight * sign[at[i]] + shift * q[at[i], at[i]] * x[at[i]]
             for j in range(n):
                 part[i, j] = q[at[i], at[j]]
-            part[i, i] *= 1.0 + ridge
+            part[i, i] *= 1.0 + shift
         if cholesky(part, n):
-            break
-    forward(part, n, rhs)
-    backward(part, n, rhs)
-    z = np.zeros(b.shape[0])
-    for i in range(n):
-        z[at[i]] = rhs[i, 0]
-    return z
+            forward(part, n, rhs)
+            backward(part, n, rhs)
+            z = np.zeros(b.shape[0])
+            for i in range(n):
+                z[at[i]] = rhs[i, 0]
+            return z
+    return x
 
 
 @njit(cache=True)
 def towards(q, b, weight, x, z):
-    """The best point on the way from x to z, and by how much the objective changes: z itself, or a point where a
-    coordinate changes its sign, which is zero there."""
+    """The best point on the way from x to z, and by how much the objective changes: z, or a point where a coordinate
+    changes its sign, which is zero there, or x if none is better."""
     step = z - x
     slope = np.sum((times(q, x) - b) * step)
     curve = 0.5 * np.sum(step * times(q, step))
     here = weight * np.sum(np.abs(x))
-    best, change = z, slope + curve + weight * np.sum(np.abs(z)) - here
+    best, change = x, 0.0
+    if slope + curve + weight * np.sum(np.abs(z)) < here:
+        best, change = z, slope + curve + weight * np.sum(np.abs(z)) - here
     for i in range(x.shape[0]):
         if x[i] * z[i] < 0.0:
             share = -x[i] / step[i]
@@ -114,6 +117,23 @@ def towards(q, b, weight, x, z):
 
 
 @njit(cache=True)
+def swept(q, b, weight, x):
+    """One round of coordinate descent from x, which no dependent coordinates stop, and how the objective changes."""
+    x, gradient, change = x.copy(), times(q, x) - b, 0.0
+    for i in range(x.shape[0]):
+        new = 0.0
+        if q[i, i] > 0.0:
+            aim = x[i] - gradient[i] / q[i, i]
+            new = np.sign(aim) * max(abs(aim) - weight / q[i, i], 0.0)
+        move = new - x[i]
+        if move != 0.0:
+            change += move * (gradient[i] + 0.5 * q[i, i] * move) + weight * (abs(new) - abs(x[i]))
+            x[i] = new
+            gradient += move * q[i]
+    return x, change
+
+
+@njit(cache=True)
 def lasso(q, b, weight, x):
     """argmin 1/2 x'q x - b'x + weight |x|_1, exact, from the warm start x. q: [n, n], b, x: [n].
 
@@ -121,12 +141,14 @@ def lasso(q, b, weight, x):
     """
     active, sign = x != 0.0, np.sign(x)
     for _ in range(MOST_EXCHANGES):
-        x, change = towards(q, b, weight, x, unconstrained(q, b, weight, sign, active))
-        consistent = True
-        for i in range(x.shape[0]):
-            consistent = consistent and (not active[i] or x[i] * sign[i] > 0.0)
+        z = unconstrained(q, b, weight, x, sign, active)
+        x, change = towards(q, b, weight, x, z)
+        settled = change < 0.0 and consistent(x, active, sign)
+        if change == 0.0:
+            x, change = swept(q, b, weight, x)
+            settled = change >= -1e-14 * np.sum(np.abs(b * x))
         active, sign = x != 0.0, np.sign(x)
-        if consistent or change >= 0.0:
+        if settled:
             gradient = times(q, x) - b
             worst, excess = -1, weight * (1 + 1e-10) + 1e-14
             for i in range(x.shape[0]):
@@ -136,3 +158,12 @@ def lasso(q, b, weight, x):
                 break
             active[worst], sign[worst] = True, -np.sign(gradient[worst])
     return x
+
+
+@njit(cache=True)
+def consistent(x, active, sign):
+    """Whether each active coordinate has its sign."""
+    wrong = 0
+    for i in range(x.shape[0]):
+        wrong += active[i] and not x[i] * sign[i] > 0.0
+    return wrong == 0

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core.prophet_map import kernels
+from paxcast.core.prophet_map.moments import running_moments, segment_moments
 
 Array = npt.NDArray[np.float64]
 FIVE_SQUARED = 25.0  # k ~ normal(0, 5), m ~ normal(0, 5)
 SMALLEST_GAIN = 1e-8  # nats; a step that gains less is the last
-FIRST_VARIANCE = 1.0  # Prophet starts Stan at sigma = 1
-MOST_BLOCKS = 200  # running sums kept of a window: a few megabytes
+FIRST_SIGMA = 1.0  # where Prophet starts Stan
+MOST_BLOCKS, MOST_NUMBERS = 200, 1_000_000  # of the running sums kept of a window: 8 megabytes
 LINEAR, LOGISTIC, FLAT = 0, 1, 2  # prophet.models.TrendIndicator
 
 
@@ -54,7 +55,7 @@ class Prior:
 class Moments:
     """A training window as running sums, made once: every prior and every grid of changepoints takes its own from it.
 
-    `running`: [T // block + 1, 3, d, d], d = K + 2, see kernels.running_moments; `w`: [T, d] rows (1, x, y).
+    `running`: [T // block + 1, 3, d, d], d = K + 2, see moments.running_moments; `w`: [T, d] rows (1, x, y).
     """
 
     data: Data
@@ -64,35 +65,44 @@ class Moments:
 
     def of_segments(self, changepoints: Array) -> Array:
         """[S + 1, 3, d, d]: what each segment between two changepoints adds."""
-        first_rows = np.searchsorted(self.data.t, changepoints, side="left")  # a row at c is after it: A = t >= c
-        found: Array = kernels.segment_moments(self.running, self.data.t, self.w, self.block, first_rows)
+        first_rows = self.first_rows(changepoints)
+        found: Array = segment_moments(self.running, self.data.t, self.w, self.block, first_rows)
         return found
+
+    def first_rows(self, changepoints: Array) -> npt.NDArray[np.int64]:
+        """[S]: the first row after each changepoint; a row at c is after it, as A = t >= c has it."""
+        return np.searchsorted(self.data.t, changepoints, side="left")
 
 
 def moments(data: Data) -> Moments:
     """One pass over the data: all a fit needs of it."""
     w = np.column_stack([np.ones(len(data.y)), data.x, data.y])
-    block = max(1, len(data.y) // MOST_BLOCKS)
-    return Moments(data, w, block, kernels.running_moments(data.t, w, block))
+    blocks = max(1, min(MOST_BLOCKS, MOST_NUMBERS // (3 * w.shape[1] ** 2)))
+    block = -(-len(data.y) // blocks)
+    return Moments(data, w, block, running_moments(data.t, w, block))
 
 
-def maximum(prepared: Moments, prior: Prior) -> Mode:
-    """The mode of the posterior."""
+def maximum(prepared: Moments, prior: Prior, begin: Mode | None = None) -> Mode:
+    """The mode of the posterior, from where Prophet begins, or from given parameters."""
     data = prepared.data
     features, hinges = data.x.shape[1], len(prior.changepoints)
     changepoints = prior.changepoints[:0] if prior.flat else prior.changepoints
-    start = np.zeros(2 + features + len(changepoints))
-    start[:2] = first_guess(data, prior.flat)
+    if begin is None:
+        k, m = first_guess(data, prior.flat)
+        begin = Mode(k, m, np.zeros(hinges), np.zeros(features), FIRST_SIGMA, -np.inf, 0)
+    start = np.concatenate([[begin.k, begin.m], begin.beta, begin.delta[: len(changepoints)]])
     phi, variance, log_posterior, steps = kernels.maximise(
         prepared.of_segments(changepoints),
-        float(len(data.y)),
+        data.t,
+        prepared.w,
+        prepared.first_rows(changepoints),
         changepoints,
         np.concatenate([[1 / FIVE_SQUARED, 1 / FIVE_SQUARED], prior.scales**-2.0]),
         prior.tau,
         prior.multiplicative,
         prior.flat,
         start,
-        FIRST_VARIANCE,
+        begin.sigma**2,
         SMALLEST_GAIN,
     )
     delta = np.zeros(hinges)
