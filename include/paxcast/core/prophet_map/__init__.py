@@ -17,7 +17,7 @@ T rows, K features X with prior scales s, S changepoints c with prior scale tau.
 What it does not cover is left to CmdStan, and `fit_and_tell` says why: logistic growth, MCMC, and windows with no more
 rows than parameters. A constant series takes Prophet's own shortcut.
 
-    problem   what Stan is given, the log posterior, its mode        moments, kernels, lasso   the arithmetic, compiled
+    problem   what Stan is given, the log posterior, its mode        segments, kernels, lasso  the arithmetic, compiled
     backend   the mode behind Prophet's backend interface            design           many fits on one history
 """
 

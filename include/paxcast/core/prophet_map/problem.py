@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core.prophet_map import kernels
-from paxcast.core.prophet_map.moments import running_moments, segment_moments
+from paxcast.core.prophet_map.segments import running_moments, segment_moments
 
 Array = npt.NDArray[np.float64]
 FIVE_SQUARED = 25.0  # k ~ normal(0, 5), m ~ normal(0, 5)
@@ -55,7 +55,7 @@ class Prior:
 class Moments:
     """A training window as running sums, made once: every prior and every grid of changepoints takes its own from it.
 
-    `running`: [T // block + 1, 3, d, d], d = K + 2, see moments.running_moments; `w`: [T, d] rows (1, x, y).
+    `running`: [T // block + 1, 3, d, d], d = K + 2, see segments.running_moments; `w`: [T, d] rows (1, x, y).
     """
 
     data: Data
