@@ -108,7 +108,7 @@ class SearchSettings(Section):
     def with_numbers(self, numbers: dict[str, Any]) -> dict[str, Any]:
         """These settings, as plain values, with the numbers-changing part of a manifest: its mode, if that counts."""
         plain = {**self.model_dump(mode="json"), **numbers}
-        if numbers["parallelism"] is not None:
+        if numbers.get("parallelism") is not None:  # absent in what was planned before there were modes
             return {**plain, "mode": "spark_trials"}
         mode = "per_airport" if self.mode == "spark_trials" else self.mode
         return {**plain, "mode": mode, "parallelism": self.parallelism}

@@ -15,8 +15,7 @@ from hyperopt.exceptions import AllTrialsFailed
 from hyperopt.fmin import generate_trials_to_calculate
 
 from paxcast.adapters.hyperopt_search import ALGORITHMS, mixtures, sampling, search, warm
-from paxcast.core.candidates import FitFailed
-from paxcast.core.errors import AirportTimeout
+from paxcast.core.errors import AirportTimeout, FitFailed
 from paxcast.core.search import Loss, SearchProblem, Trial
 from paxcast.core.space import Parameter, Parameters, contains, parse_space
 

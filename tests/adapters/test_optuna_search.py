@@ -14,8 +14,7 @@ import pytest
 from paxcast.adapters import hyperopt_search
 from paxcast.adapters.optuna_search import ALGORITHMS, search
 from paxcast.core import grid
-from paxcast.core.candidates import FitFailed
-from paxcast.core.errors import AirportTimeout, ConfigurationError
+from paxcast.core.errors import AirportTimeout, ConfigurationError, FitFailed
 from paxcast.core.search import Loss, SearchProblem, Trial
 from paxcast.core.space import Parameters, contains, parse_space
 

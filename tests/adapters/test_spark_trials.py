@@ -7,8 +7,7 @@ import pytest
 from pyspark import cloudpickle
 
 from paxcast.adapters.hyperopt_search.spark_trials import evaluations, no_gain, search, searching
-from paxcast.core.candidates import FitFailed
-from paxcast.core.errors import ConfigurationError
+from paxcast.core.errors import ConfigurationError, FitFailed
 from paxcast.core.search import Loss, SearchProblem, Trial
 from paxcast.core.space import Parameters, contains, parse_space
 

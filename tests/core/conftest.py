@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from paxcast.core.candidates import Candidate, FitFailed, Refitting
+from paxcast.core.candidates import Candidate, Refitting
 from paxcast.core.candidates.seasonal_naive import SeasonalNaive
+from paxcast.core.errors import FitFailed
 from paxcast.core.search import Record, Search, SearchProblem, Trial
 from paxcast.core.series import Series
 from paxcast.core.space import Parameter, Parameters

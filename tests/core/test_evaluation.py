@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paxcast.core import evaluation
-from paxcast.core.candidates import FitFailed, Refitting
+from paxcast.core.candidates import Refitting
 from paxcast.core.candidates.seasonal_naive import SeasonalNaive
+from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import FoldScore, FoldsLoss, fold_scale, mean_mase, publishable, windows
 from paxcast.core.folds import Fold
 

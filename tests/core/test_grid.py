@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paxcast.core import grid
-from paxcast.core.candidates import FitFailed
-from paxcast.core.errors import ConfigurationError
+from paxcast.core.errors import ConfigurationError, FitFailed
 from paxcast.core.search import Loss, SearchProblem, Trial, best
 from paxcast.core.space import Parameters, contains, parse_space
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from paxcast.core.candidates import FitFailed
+from paxcast.core.errors import FitFailed
 from paxcast.core.search import Loss, Record, SearchProblem, Trial, best, eligible, evaluated
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paxcast.core.candidates import FitFailed, Refitting, Specification
+from paxcast.core.candidates import Refitting, Specification
 from paxcast.core.choice import NAIVE
+from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import fold_scale
 from paxcast.core.folds import plan_folds
 from paxcast.core.intervals import half_width

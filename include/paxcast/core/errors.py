@@ -53,6 +53,10 @@ class TooManyFailed(PaxcastError):
     """The failed share of a run is above the fleet's `max_failed_share`."""
 
 
+class FitFailed(PaxcastError):
+    """A candidate could not be fitted on a history: a failed trial, not a failed airport. The search goes on."""
+
+
 class AirportTimeout(PaxcastError):
     """Tuning one airport took longer than `search.seconds_per_airport`."""
 

@@ -3,12 +3,11 @@
 problem ──> search ──> trials          `search` asks `Record` for one evaluation after another until it is over
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from paxcast.core.candidates import FitFailed
+from paxcast.core.errors import FitFailed
 from paxcast.core.space import Parameter, Parameters
 
 WORST = float("inf")
@@ -101,7 +100,7 @@ def evaluated(problem: SearchProblem, number: int, parameters: Parameters, best:
         loss = problem.objective(parameters, best)
     except FitFailed as err:
         return Trial(number, parameters, None, str(err))
-    if not np.isfinite(loss.value):
+    if not math.isfinite(loss.value):
         return Trial(number, parameters, None, "loss not finite")
     if loss.folds_left:
         return Trial(number, parameters, loss.value, f"given up with {loss.folds_left} folds left", pruned=True)

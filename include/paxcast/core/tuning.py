@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core import calendar, choice, evaluation, intervals, metrics, search
-from paxcast.core.candidates import Candidate, Evaluator, FitFailed, Fitted, Specification
+from paxcast.core.candidates import Candidate, Evaluator, Fitted, Specification
+from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import FoldScore, FoldsLoss, Window, fold_scale, mean_mase, publishable
 from paxcast.core.folds import Folds, plan_folds
 from paxcast.core.search import Search, SearchProblem, Trial

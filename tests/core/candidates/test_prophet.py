@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from prophet.serialize import model_from_json
 
-from paxcast.core.candidates import FitFailed
 from paxcast.core.candidates.prophet import ProphetCandidate
+from paxcast.core.errors import FitFailed
 from paxcast.core.outcome import tuned_values
 from paxcast.core.space import parse_space
 from paxcast.core.tuning import tune

@@ -11,10 +11,6 @@ from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 
 
-class FitFailed(Exception):
-    """A candidate could not be fitted on a history; the message says why. A failed trial, not a failed airport."""
-
-
 @dataclass(frozen=True, slots=True)
 class Specification:
     """Which candidate, with which parameters. Fitted on a history it becomes a `Fitted`."""

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from paxcast.core import prophet_map
-from paxcast.core.candidates import FitFailed, Refitting
+from paxcast.core.candidates import Refitting
 from paxcast.core.columns import DS, Y
+from paxcast.core.errors import FitFailed
 from paxcast.core.folds import Fold
 from paxcast.core.prophet_map.design import Design, Window, design_of
 from paxcast.core.series import Series
