@@ -15,7 +15,7 @@ CATALOGUE = [
 ]
 NEVER = {"UnknownAirports", "BadFile", "FutureDataRead", "NothingToForecast", "AirportsOpen", "TooManyFailed"}
 SOON = {"BatchIncomplete"}
-OF_ONE_AIRPORT = {"AirportTimeout", "AirportTooLarge", "FitFailed"}  # become an outcome or a trial, and never end a task
+OF_ONE_AIRPORT = {"AirportTimeout", "AirportTooLarge", "FitFailed"}  # an outcome or a trial, never the end of a task
 
 
 @pytest.mark.parametrize("error", [*CATALOGUE, errors.ConfigurationError, ConnectionError], ids=lambda e: e.__name__)
