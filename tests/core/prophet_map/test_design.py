@@ -127,3 +127,19 @@ def test_holidays_take_their_own_prior_scale_and_a_window_without_any_of_one_for
         assert sorted(set(prior.scales)) == sorted({scale, 10.0})
         real = prophet_map.fit(model(holidays_prior_scale=scale), history[:90])
         np.testing.assert_allclose(window.forecast(prior, 12), real.predict(history[90:102])["yhat"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "beyond"),
+    [
+        (lambda: Prophet().add_regressor("wind"), "its extra regressors"),
+        (lambda: Prophet().add_seasonality("month", 30.5, 3), "its own seasonalities"),
+        (lambda: Prophet(changepoints=["2010-02-01"]), "its own changepoints"),
+        (lambda: Prophet(scaling="minmax"), "its scaling"),
+        (lambda: Prophet(growth="logistic", mcmc_samples=9), "its growth, its samples"),
+    ],
+)
+def test_a_model_of_which_a_design_does_not_hold_everything_is_refused_by_name(model, beyond):
+    history = pd.DataFrame({"ds": pd.date_range("2010-01-01", periods=60), "y": np.arange(60.0)})
+    with pytest.raises(ValueError, match=f"does not hold {beyond}$"):
+        design_of(model(), history)

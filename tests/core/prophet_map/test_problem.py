@@ -18,6 +18,7 @@ from paxcast.core.prophet_map.problem import (
     maximum,
     moments,
     uncovered,
+    unusable,
 )
 
 KINDS = pytest.mark.parametrize("kind", ["additive", "multiplicative", "mixed"])
@@ -146,3 +147,6 @@ def test_what_is_left_to_cmdstan_and_why(made):
     assert uncovered(9, dataclasses.replace(prior, flat=True), FLAT) == ""
     assert uncovered(99, dataclasses.replace(prior, tau=0.0)) == "a prior scale of zero"
     assert uncovered(99, dataclasses.replace(prior, scales=0 * prior.scales)) == "a prior scale of zero"
+    assert uncovered(99, dataclasses.replace(prior, tau=np.inf)) == "a prior scale that is no number"
+    assert unusable(data) == ""
+    assert unusable(dataclasses.replace(data, t=data.t * np.nan)) == "values that are no numbers"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from prophet.models import IStanBackend
 
-from paxcast.core.prophet_map.problem import from_stan, maximum, moments, uncovered
+from paxcast.core.prophet_map.problem import from_stan, maximum, moments, uncovered, unusable
 
 
 class MapBackend(IStanBackend):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class MapBackend(IStanBackend):  # type: ignore[misc]
     def fit(self, stan_init: dict[str, Any], stan_data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """k, m, sigma_obs [1, 1], delta [1, S], beta [1, K]: the mode, whatever the start `stan_init`."""
         data, prior = from_stan(stan_data)
-        self.reason = uncovered(len(data.y), prior, stan_data["trend_indicator"])
+        self.reason = unusable(data) or uncovered(len(data.y), prior, stan_data["trend_indicator"])
         if self.reason:
             return self._left_to_other().fit(stan_init, stan_data, **kwargs)  # type: ignore[no-any-return]
         mode = maximum(moments(data), prior)

@@ -107,7 +107,13 @@ def changepoint_rows(rows: int, many: int, share: float) -> npt.NDArray[np.int64
 
 
 def design_of(model: Prophet, history: pd.DataFrame) -> Design:
-    """The features of a model that is not fitted yet on a history, columns ds and y, all of it present and in order."""
+    """The features of a model that is not fitted yet on a history, columns ds and y, all of it present and in order.
+
+    Raises ValueError for a model of which a design does not hold everything.
+    """
+    beyond = beyond_design(model)
+    if beyond:
+        raise ValueError(f"to be fitted by prophet_map.fit, for a design does not hold {beyond}")
     inputs = model.preprocess(history)
     columns = model.train_component_cols
     holiday = columns["holidays"].to_numpy() > 0 if "holidays" in columns else np.zeros(inputs.K, dtype=bool)
@@ -119,3 +125,19 @@ def design_of(model: Prophet, history: pd.DataFrame) -> Design:
         holiday=holiday,
         defaults={name: getattr(model, name) for name in PARAMETERS},
     )
+
+
+def beyond_design(model: Prophet) -> str:
+    """What a model has that its windows would not do as Prophet does, or the empty text."""
+    holidays = model.holidays
+    found = {
+        "its extra regressors": model.extra_regressors,
+        "its own seasonalities": model.seasonalities,
+        "its own changepoints": model.specified_changepoints,
+        "the mode of its holidays": model.holidays_mode != model.seasonality_mode,
+        "the prior scales of its holidays": holidays is not None and "prior_scale" in holidays,
+        "its scaling": model.scaling != "absmax",
+        "its growth": model.growth == "logistic",
+        "its samples": model.mcmc_samples,
+    }
+    return ", ".join(name for name, is_there in found.items() if is_there)

@@ -10,7 +10,7 @@ from paxcast.core.prophet_map.lasso import add_times, backward, cholesky, forwar
 
 # The digest of lasso.py. numba renews what it has cached of a file when that file changes, not when one does whose
 # functions it calls; so a change there has to be a change here. tests/core/prophet_map/test_compiled.py holds it.
-LASSO = "70e4268bc70e8667"
+LASSO = "27bee7ab94b17f90"
 MOST_STEPS = 500  # it takes 3 to 40; hundreds where multiplicative terms and the trend can stand in for each other
 MOST_HALVINGS = 30
 CANCELLED = 1e-6  # an ssr that is a smaller share of what it is the difference of is summed row by row instead

@@ -141,12 +141,11 @@ def lasso(q, b, weight, x):
     """
     active, sign = x != 0.0, np.sign(x)
     for _ in range(MOST_EXCHANGES):
-        z = unconstrained(q, b, weight, x, sign, active)
-        x, change = towards(q, b, weight, x, z)
-        settled = change < 0.0 and consistent(x, active, sign)
+        x, change = towards(q, b, weight, x, unconstrained(q, b, weight, x, sign, active))
+        settled = consistent(x, active, sign)
         if change == 0.0:
             x, change = swept(q, b, weight, x)
-            settled = change >= -1e-14 * np.sum(np.abs(b * x))
+            settled = True
         active, sign = x != 0.0, np.sign(x)
         if settled:
             gradient = times(q, x) - b
@@ -154,9 +153,10 @@ def lasso(q, b, weight, x):
             for i in range(x.shape[0]):
                 if not active[i] and abs(gradient[i]) > excess:
                     worst, excess = i, abs(gradient[i])
-            if worst < 0:
+            if worst >= 0:
+                active[worst], sign[worst] = True, -np.sign(gradient[worst])
+            elif change >= -1e-14 * np.sum(np.abs(b * x)):  # dependent coordinates take several goes
                 break
-            active[worst], sign[worst] = True, -np.sign(gradient[worst])
     return x
 
 

@@ -15,6 +15,7 @@ FIVE_SQUARED = 25.0  # k ~ normal(0, 5), m ~ normal(0, 5)
 SMALLEST_GAIN = 1e-8  # nats; a step that gains less is the last
 FIRST_SIGMA = 1.0  # where Prophet starts Stan
 MOST_BLOCKS, MOST_NUMBERS = 200, 1_000_000  # of the running sums kept of a window: 8 megabytes
+SMALLEST, LARGEST = 1e-100, 1e100  # squares of what lies between are numbers
 LINEAR, LOGISTIC, FLAT = 0, 1, 2  # prophet.models.TrendIndicator
 
 
@@ -162,10 +163,19 @@ def uncovered(rows: int, prior: Prior, trend: int = LINEAR) -> str:
     """
     if trend == LOGISTIC:
         return "logistic growth"
-    if prior.tau <= 0 or np.any(prior.scales <= 0):
+    scales = np.append(prior.scales, prior.tau)
+    if np.any(scales <= 0):
         return "a prior scale of zero"
+    if not np.all((scales > SMALLEST) & (scales < LARGEST)):
+        return "a prior scale that is no number"
     parameters = 2 + len(prior.scales) + (0 if prior.flat else len(prior.changepoints))
     return f"{rows} periods for {parameters} parameters" if rows <= parameters else ""
+
+
+def unusable(data: Data) -> str:
+    """Why CmdStan is to word what is wrong with the data, or the empty text. On one date alone, time has no scale."""
+    usable = all(np.abs(values).max() < LARGEST for values in (data.t, data.x, data.y))
+    return "" if usable else "values that are no numbers"
 
 
 def _array(values: Sequence[float] | Array) -> Array:
