@@ -1,5 +1,6 @@
 """The evaluations of one airport in parallel on a real Spark: as many as the book says, each on record."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -30,6 +31,11 @@ def bowl(parameters: Parameters, best: float) -> Loss:
     return Loss(abs(parameters["changepoint_range"] - 0.8) + (best != float("inf")))
 
 
+def process(parameters: Parameters, best: float) -> Loss:
+    """The process that evaluates, as a loss."""
+    return Loss(float(os.getpid()))
+
+
 def problem(max_evals: int, **more) -> SearchProblem:
     return SearchProblem(space=SPACE, objective=bowl, max_evals=max_evals, seed=3, **more)
 
@@ -49,6 +55,13 @@ def test_every_evaluation_is_on_record_with_plain_values_its_loss_or_its_reason(
         assert trial.reason == ("ATL: nothing multiplicative" if failed else "")
         assert trial.loss == (None if failed else pytest.approx(abs(trial.parameters["changepoint_range"] - 0.8)))
     assert 0 < sum(t.loss is None for t in trials) < 5
+
+
+def test_evaluations_share_a_python_worker_where_hyperopts_own_would_each_start_one(spark_session):
+    asked = SearchProblem(space=SPACE, objective=process, max_evals=1, seed=3)
+    trials = search(asked, session=spark_session, algorithm="random", parallelism=1)
+    assert len(trials) == 6
+    assert len({trial.loss for trial in trials}) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which search a fleet's configuration asks for, and what is compiled for it."""
 
-from functools import partial
+import gc
+from functools import cache, partial
 
 from paxcast.core import grid, prophet_map
 from paxcast.core.search import Search
@@ -21,9 +22,15 @@ def by_name(algorithm: str) -> Search:
     return grid.search
 
 
+@cache
 def warm() -> None:
-    """Load all that is compiled into this process, or compile it (about 20 s), which set-up does once."""
+    """Load all that is compiled into this process, or compile it (about 20 s), which set-up does once.
+
+    What is loaded by then stays, and is kept from the collector of garbage: Spark's workers let it look through
+    everything after each task, which takes longer than to tune an airport.
+    """
     from paxcast.adapters import hyperopt_search
 
     prophet_map.warm()
     hyperopt_search.warm()
+    gc.freeze()

@@ -1,8 +1,8 @@
 """The evaluations of one airport in parallel on Spark, by `hyperopt.SparkTrials`: one Spark job for each.
 
-It pays where an evaluation takes several seconds: two polls of a second each, and a Python worker that imports
-everything anew for each evaluation, cost more than that (benchmarks/search_modes.py). What is suggested next depends
-on which evaluations have ended by then, so two runs may differ: the one mode of which that is true.
+It pays where an evaluation takes a second and more: two polls of a second each, and one Spark job for each evaluation,
+cost more than most of Prophet's (benchmarks/search_modes.py). What is suggested next depends on which evaluations have
+ended by then, so two runs may differ: the one mode of which that is true.
 """
 
 import logging
@@ -44,10 +44,37 @@ def evaluations(max_evals: int, parallelism: int) -> int:
     return max_evals + math.ceil(parallelism / SHARE)
 
 
-def search(problem: SearchProblem, *, session: "SparkSession", algorithm: str, parallelism: int) -> list[Trial]:
+class _Reading:
+    """A Spark session, its context, or a data set of it, whose tasks read their input to the end.
+
+    Those of SparkTrials (0.3.0) do not: PySpark's worker finds what is left where it expects the end, and ends itself,
+    so that each evaluation starts another one, which imports everything anew.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @property
+    def sparkContext(self) -> "_Reading":  # noqa: N802 - Spark's name
+        return _Reading(self._inner.sparkContext)
+
+    def parallelize(self, *rows: Any) -> "_Reading":
+        return _Reading(self._inner.parallelize(*rows))
+
+    def mapPartitions(self, function: Callable[[Any], Any]) -> Any:  # noqa: N802 - Spark's name
+        return self._inner.mapPartitions(lambda rows: function(iter(list(rows))))
+
+
+def search(
+    problem: SearchProblem, *, session: "SparkSession", algorithm: str, parallelism: int, keep_workers: bool = True
+) -> list[Trial]:
     """Every trial, in the order of its suggestion. `problem.first` is tried here, before: SparkTrials takes no points.
 
     The history goes to the workers once, as a broadcast. Nothing is pruned: an evaluation does not know the others.
+    Without `keep_workers` each evaluation starts a Python worker of its own, as it does in Hyperopt as it is.
     """
     for name in ("hyperopt", "hyperopt-spark"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -55,7 +82,7 @@ def search(problem: SearchProblem, *, session: "SparkSession", algorithm: str, p
     record.try_first()
     left = record.problem.max_evals - len(record.trials)
     shared = session.sparkContext.broadcast(replace(problem, first=()))
-    trials = SparkTrials(parallelism=parallelism, spark_session=session)
+    trials = SparkTrials(parallelism=parallelism, spark_session=_Reading(session) if keep_workers else session)
     try:
         with suppress(AllTrialsFailed):  # each is on record with its reason
             fmin(
