@@ -36,3 +36,19 @@ def test_a_parent_run_that_was_made_twice_is_the_same_one_for_everybody_afterwar
     tags = {"kind": "fleet", "run_key": "small-key", "idem_key": "small-key"}
     registry.client.create_run(registry.experiment_id, tags=tags)  # another batch, at the same moment
     assert registry.parent_run("small-key", {}) == first
+
+
+def test_the_fleets_numbers_of_each_rerun_are_a_step_and_a_later_release_can_still_be_logged(tmp_path: Path) -> None:
+    from paxcast.adapters.mlflow_registry import Registry
+
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", "paxcast-small")
+    parent = registry.parent_run("small-key", {"fleet": "small"})
+    forecasts = tmp_path / "forecasts.parquet"
+    forecasts.write_bytes(b"")
+    made = []
+    for number, failed in enumerate((2.0, 1.0, 0.0)):
+        made.append(registry.register_release("small.release", forecasts, parent, f"release-{number}", {}))
+        registry.log_fleet(parent, {"failed": failed}, {})
+    assert made == [1, 2, 3]
+    history = registry.client.get_metric_history(parent, "failed")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 2.0), (1, 1.0), (2, 0.0)]

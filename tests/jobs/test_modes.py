@@ -49,21 +49,20 @@ def test_trials_in_parallel_give_an_outcome_of_the_same_kind_and_a_run_for_each_
     plain = fresh(new_fleet, table, mode="local", max_evals=1)
     (other,) = outcomes(plain, ask(plain)["run_key"]).values()
     assert {name: type(value) for name, value in outcome.items()} == {name: type(v) for name, v in other.items()}
-    assert trial_runs(plain, "AAA").empty
-    runs = trial_runs(ws, "AAA")
+    assert trial_runs(plain, "AAA") == []
     losses = [trial["loss"] for trial in outcome["trials"]]
-    assert runs["metrics.loss"].tolist() == pytest.approx(losses)
+    assert [run.data.metrics["loss"] for run in trial_runs(ws, "AAA")] == pytest.approx(losses)
     register_again(ws, result["run_key"])
     assert len(trial_runs(ws, "AAA")) == 6
 
 
-def trial_runs(ws: Workspace, airport: str) -> pd.DataFrame:
+def trial_runs(ws: Workspace, airport: str) -> list[Any]:
     """The runs of trials that hang under an airport's run, in order."""
-    mlflow.set_tracking_uri(ws.settings.tracking_uri)
-    runs = mlflow.search_runs(experiment_names=[ws.settings.experiment])
-    (parent,) = runs.loc[runs["tags.kind"].eq("airport") & runs["tags.airport"].eq(airport), "run_id"]
-    children = runs[runs["tags.mlflow.parentRunId"].eq(parent)]
-    return children.sort_values("tags.idem_key") if len(children) else children
+    client = mlflow.MlflowClient(ws.settings.tracking_uri, ws.settings.tracking_uri)
+    experiment = client.get_experiment_by_name(ws.settings.experiment)
+    (parent,) = client.search_runs([experiment.experiment_id], f"tags.kind = 'airport' and tags.airport = '{airport}'")
+    below = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+    return sorted(client.search_runs([experiment.experiment_id], below), key=lambda run: run.data.tags["idem_key"])
 
 
 def register_again(ws: Workspace, run_key: str) -> None:

@@ -161,9 +161,14 @@ class Registry:
             self.client.set_registered_model_alias(model, alias, str(to_version))
 
     def log_fleet(self, parent: str, metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
-        """Fleet-wide numbers and texts on the parent run, which then counts as finished."""
+        """Fleet-wide numbers and texts on the parent run, which then counts as finished.
+
+        Logged again after a rerun, they are the next step: MLflow copies a run's metrics to each model that is logged
+        in it later, a release, and fails on two values of one step.
+        """
         with _reaching(self.tracking_uri):
-            self.client.log_batch(parent, metrics=_metrics(metrics))
+            step = max((len(self.client.get_metric_history(parent, name)) for name in metrics), default=0)
+            self.client.log_batch(parent, metrics=_metrics(metrics, step))
             for name, text in files.items():
                 self.client.log_text(parent, text, name)
             self.client.set_terminated(parent)
@@ -252,8 +257,8 @@ def _log_model(run: AirportRun) -> Any:
     )
 
 
-def _metrics(values: Mapping[str, float]) -> list[Metric]:
-    return [Metric(name, float(value), 0, 0) for name, value in sorted(values.items())]
+def _metrics(values: Mapping[str, float], step: int = 0) -> list[Metric]:
+    return [Metric(name, float(value), 0, step) for name, value in sorted(values.items())]
 
 
 def _pins(*packages: str) -> list[str]:
