@@ -85,7 +85,8 @@ def test_it_survives_json_and_pickle_and_is_what_prophet_makes_otherwise(make):
     fitted = prophet_map.fit(make(), history)
     again = model_from_json(model_to_json(fitted))
     pd.testing.assert_frame_equal(again.predict(future), fitted.predict(future))
-    assert json.loads(model_to_json(again))["params"] == json.loads(model_to_json(fitted))["params"]
+    assert model_to_json(again) == model_to_json(fitted)
+    assert json.loads(model_to_json(fitted))["fit_kwargs"] == {}
     pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(fitted)).predict(future), fitted.predict(future))
     other = make().fit(history)
     assert {n: np.shape(v) for n, v in fitted.params.items()} == {
@@ -160,11 +161,26 @@ def test_what_cmdstan_is_given_reaches_it_and_nothing_is_left_behind():
         return {path for path in Path(cmdstanpy._TMPDIR).rglob("*.csv") if path.stat().st_size > 0}
 
     before = left()
+    refused = plain()
+    own = refused.stan_backend
     with pytest.raises(ValueError, match="Please specify optimizer algorithms"):
-        prophet_map.fit_and_tell(plain(), days(30), algorithm="no such algorithm")
+        prophet_map.fit_and_tell(refused, days(30), algorithm="no such algorithm")
+    assert refused.stan_backend is own
     fitted, _ = prophet_map.fit_and_tell(plain(), days(30), algorithm="LBFGS", seed=4)
     assert fitted.fit_kwargs == {}
     assert left() == before
+
+
+def test_a_regressor_that_prophet_is_to_forecast_gets_a_model_of_prophets_own():
+    asked = {"yearly_seasonality": False, "uncertainty_samples": 0}
+    model = plain().add_regressor("wind", regressor_predictor=asked)
+    fitted, by = prophet_map.fit_and_tell(model, days()[:-30])
+    assert by == "exact mode"
+    predictor = fitted.extra_regressors["wind"]["predictor"]
+    assert type(predictor.stan_backend) is type(fitted.stan_backend)
+    future = days()[-30:][["ds"]]
+    wind = future.assign(wind=predictor.predict(future)["yhat"].to_numpy())
+    np.testing.assert_allclose(fitted.predict(future)["yhat"], fitted.predict(wind)["yhat"])
 
 
 def test_rows_without_a_value_and_rows_in_disorder_are_as_they_are_to_prophet():
