@@ -107,7 +107,7 @@ def test_an_airport_that_hangs_is_failed_and_a_retry_refits_it_alone(
     def hopeless(ws: Workspace, manifest: Any, airport: str) -> TuningTask:
         from dataclasses import replace
 
-        return replace(right(ws, manifest, airport), **({"seconds": 0.001} if airport == "BBB" else {}))
+        return replace(right(ws, manifest, airport), **({"seconds": 1e-6} if airport == "BBB" else {}))
 
     monkeypatch.setattr(tune, "task", hopeless)
     first = ask(ws)

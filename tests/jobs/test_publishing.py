@@ -94,7 +94,7 @@ def hopeless(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     right = tune.task
 
     def too_short(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
-        return replace(right(ws, manifest, airport), seconds=0.0001)
+        return replace(right(ws, manifest, airport), seconds=1e-6)
 
     return lambda on: monkeypatch.setattr(tune, "task", too_short if on else right)
 

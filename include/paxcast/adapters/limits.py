@@ -19,8 +19,8 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
         raise AirportTimeout(f"{what}: not done after {seconds:g} s; raise search.seconds_per_airport")
 
     before = signal.signal(signal.SIGALRM, expired)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

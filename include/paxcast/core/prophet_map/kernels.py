@@ -73,8 +73,16 @@ def contract(moments, phi, multiplicative, changepoints):
 
 
 @njit(cache=True)
+def exact(ssr, size, t, w, first_rows, phi, multiplicative, changepoints):
+    """ssr; row by row where the moments cancel, for a pass over the data."""
+    if ssr < CANCELLED * size:
+        return squared_residuals(t, w, first_rows, phi, multiplicative, changepoints)
+    return ssr
+
+
+@njit(cache=True)
 def squared_residuals(t, w, first_rows, phi, multiplicative, changepoints):
-    """ssr row by row: exact where the moments cancel, for a pass over the data."""
+    """ssr row by row."""
     a, b = sides(phi, multiplicative)
     level, slope = trend_lines(phi, w.shape[1] - 2, changepoints)
     total, s = 0.0, 0
@@ -234,7 +242,8 @@ def maximise(moments, t, w, first_rows, changepoints, precision, tau, multiplica
     together slowly, at a steady rate; so sigma^2 is extrapolated, and the step taken back should that have gained less.
     """
     linear, rows = not multiplicative.any(), float(t.shape[0])
-    b, v, r, ssr, _ = contract(moments, phi, multiplicative, changepoints)
+    b, v, r, ssr, size = contract(moments, phi, multiplicative, changepoints)
+    ssr = exact(ssr, size, t, w, first_rows, phi, multiplicative, changepoints)
     h = gram(moments, phi, multiplicative, changepoints, b, v)
     rhs = gradient(phi, multiplicative, changepoints, b, r) + times(h, phi)
     squares = np.sum(moments[:, 0, -1, -1])  # of y
@@ -244,15 +253,14 @@ def maximise(moments, t, w, first_rows, changepoints, precision, tau, multiplica
         if linear:
             fitted = np.sum(aim * times(h, aim))
             new, new_ssr = aim, squares - 2 * np.sum(rhs * aim) + fitted
-            if new_ssr < CANCELLED * (squares + fitted):
-                new_ssr = squared_residuals(t, w, first_rows, new, multiplicative, changepoints)
+            new_ssr = exact(new_ssr, squares + fitted, t, w, first_rows, new, multiplicative, changepoints)
         else:
             new, b, v, r, new_ssr = halved(
-                moments, t, w, first_rows, phi, aim, ssr, weight, precision, tau, multiplicative, changepoints
+                moments, t, w, first_rows, phi, aim, ssr, weight, precision, tau, multiplicative, changepoints, gain
             )
         settled = best_variance(max(new_ssr, SMALLEST_SSR * squares), rows)
         value = penalty(new, precision, tau) + new_ssr / (2 * settled) + 0.5 * rows * np.log(settled) + 2 * settled
-        if value > minus_lp and weight != variance:
+        if minus_lp - value < gain and weight != variance:
             weight, rate = variance, 0.0
             continue
         before, moved = moved, np.log(settled / variance)
@@ -270,18 +278,22 @@ def maximise(moments, t, w, first_rows, changepoints, precision, tau, multiplica
 
 
 @njit(cache=True)
-def halved(moments, t, w, first_rows, phi, aim, ssr, variance, precision, tau, multiplicative, changepoints):
-    """The point on the way from phi to a step's aim, halving it as long as the objective has not fallen, and what
-    `contract` gives there; phi itself if it never falls."""
+def halved(moments, t, w, first_rows, phi, aim, ssr, variance, precision, tau, multiplicative, changepoints, gain):
+    """The point on the way from phi to a step's aim, halving it as long as the objective has not fallen by `gain`, and
+    what `contract` gives there. phi itself if it never does; where the whole step leads to the same height, which may
+    be the other side of a valley, that takes one look at the middle."""
     before = penalty(phi, precision, tau) + ssr / (2 * variance)
-    share = 1.0
+    share, level = 1.0, False
     for _ in range(MOST_HALVINGS):
         new = aim if share == 1.0 else phi + share * (aim - phi)
         b, v, r, new_ssr, size = contract(moments, new, multiplicative, changepoints)
-        if new_ssr < CANCELLED * size:
-            new_ssr = squared_residuals(t, w, first_rows, new, multiplicative, changepoints)
-        if penalty(new, precision, tau) + new_ssr / (2 * variance) <= before + 1e-12 * abs(before):
+        new_ssr = exact(new_ssr, size, t, w, first_rows, new, multiplicative, changepoints)
+        objective = penalty(new, precision, tau) + new_ssr / (2 * variance)
+        if objective <= before - gain:
             return new, b, v, r, new_ssr
+        if level:
+            break
+        level = share == 1.0 and objective <= before + 1e-12 * abs(before)
         share *= 0.5
     b, v, r, _, _ = contract(moments, phi, multiplicative, changepoints)
     return phi, b, v, r, ssr
