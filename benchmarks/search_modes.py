@@ -159,7 +159,10 @@ def main() -> int:
         part = asked.parts[0]
         found = {part: PARTS[part](asked)}
     else:
-        found = {part: _last_line([__file__, *sys.argv[1:], "--parts", part])[part] for part in asked.parts}
+        environment = measured.ENVIRONMENT  # each part sets its own threads, and the puzzle none
+        found = {
+            part: _last_line([__file__, *sys.argv[1:], "--parts", part], environment)[part] for part in asked.parts
+        }
     measured.keep("search_modes", {"cores_used": asked.cores, **found})
     return 0
 
