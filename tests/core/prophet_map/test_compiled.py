@@ -1,6 +1,9 @@
 """What is compiled is what is written."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +37,15 @@ def test_the_compiled_functions_do_what_the_written_ones_do(made):
     np.testing.assert_allclose(rhs, kernels.gradient.py_func(phi, *rest, b, r), rtol=1e-12, atol=1e-12)
     asked = (h, rhs, 0.01, np.full(2 + data.x.shape[1], 0.1), prior.tau, False, phi)
     np.testing.assert_allclose(kernels.step(*asked), kernels.step.py_func(*asked), rtol=1e-9, atol=1e-9)
+
+
+def test_a_process_tells_whether_it_had_to_compile(tmp_path: Path) -> None:
+    call = "import numpy as np; from paxcast.core import prophet_map; from paxcast.core.prophet_map import segments; "
+    call += "segments.running_moments(np.arange(3.0), np.ones((3, 2)), 2); print(prophet_map.compiled_here())"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def answer() -> str:
+        command = [sys.executable, "-c", call]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert [answer(), answer()] == ["True", "False"]

@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from prophet import Prophet
 
+from paxcast.core.prophet_map import kernels, lasso, segments
 from paxcast.core.prophet_map.backend import MapBackend
 from paxcast.core.prophet_map.problem import Data, Prior, maximum, moments
 
@@ -74,3 +75,9 @@ def warm() -> None:
     data = Data(t=np.linspace(0.0, 1.0, 9), x=np.ones((9, 1)), y=np.arange(9.0))
     prior = Prior(changepoints=np.array([0.5]), tau=0.05, scales=np.ones(1), multiplicative=np.array([True]))
     maximum(moments(data), prior)
+
+
+def compiled_here() -> bool:
+    """Whether this process had to compile some of the arithmetic: what set-up compiles was not there, or not for it."""
+    made = [vars(module).values() for module in (segments, lasso, kernels)]
+    return any(f.stats.cache_misses for functions in made for f in functions if hasattr(f, "stats"))
