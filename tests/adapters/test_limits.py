@@ -1,4 +1,5 @@
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -51,3 +52,11 @@ def test_no_limit_is_set_when_none_is_asked_for() -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
     with memory_limit(0, "ATL"):
         assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_a_limit_that_is_over_before_the_block_begins_leaves_no_handler_behind() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    for _ in range(200):
+        with pytest.raises(AirportTimeout, match="not done after 1e-06 s"), deadline(1e-6, "tuning"):
+            time.sleep(1)
+        assert signal.getsignal(signal.SIGALRM) is before

@@ -77,7 +77,9 @@ def story(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Ca
     for code in TWICE:
         (faults / f"{code}.once").touch()
     run = airflow.trigger(DAG, as_of=FIRST)
-    airflow.until("validate was refused", lambda: airflow.tasks(DAG, run)["validate", -1][0] == "up_for_retry")
+    airflow.until(
+        "validate was refused", lambda: airflow.tasks(DAG, run).get(("validate", -1), ("",))[0] == "up_for_retry"
+    )
     occupy(airflow, "twelve/20201201T000000Z", minutes=0)
     first = seen(airflow, run, set())
 
