@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -27,8 +27,9 @@ import numpy as np
 from hyperopt import SparkTrials, Trials
 from processes import age, of_workers
 from pyspark.sql import SparkSession
-from trials_on_spark import SHORT_POLL, polls, run_in_order, say, session, table, workers_kept
+from trials_on_spark import SHORT_POLL, polls, run_in_order, say, session, table
 
+from paxcast.adapters.hyperopt_search.spark_trials import Reading
 from paxcast.adapters.spark import THREADS
 
 LEARNERS = {"forest": -1, "lightgbm": 0}  # and how many threads each asks for, as reported
@@ -181,8 +182,9 @@ def in_parallel(live: SparkSession, learner: str, way: Parallel, asked: argparse
     jobs = LEARNERS[learner] if way.jobs is None else way.jobs
     held = live.sparkContext.broadcast(data(asked.rows)) if way.broadcast else data(asked.rows)
     objective = objective_of(learner, jobs, points(asked.evaluations), held)
-    trials = SparkTrials(parallelism=None if way.capped else asked.cores, spark_session=live)
-    with polls(way.poll), workers_kept() if way.kept else nullcontext():
+    slots = None if way.capped else asked.cores
+    trials = SparkTrials(parallelism=slots, spark_session=Reading(live) if way.kept else live)
+    with polls(way.poll):
         wall = run_in_order(objective, asked.evaluations, trials, way.queue, asked.limit)
     return row_of(wall, trials.results, asked)
 

@@ -18,7 +18,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ import pandas as pd
 from hyperopt import SparkTrials, Trials, fmin, hp
 from hyperopt.exceptions import AllTrialsFailed
 from processes import Told, Watch, of_workers
-from pyspark import RDD
 from pyspark.sql import SparkSession
 
 from paxcast.adapters import spark
 from paxcast.adapters.hyperopt_search import spark_trials
+from paxcast.adapters.hyperopt_search.spark_trials import Reading
 from paxcast.core import prophet_map, tuning
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.search import Search, SearchProblem, Trial
@@ -88,24 +88,6 @@ def polls(shorter: float | None = None) -> Iterator[Counter[str]]:
         time.sleep = sleep
 
 
-@contextmanager
-def workers_kept() -> Iterator[None]:
-    """Have every task read its input to the end, so that Spark uses its worker again."""
-    own = RDD.mapPartitions
-
-    def reading(rdd: Any, function: Callable[[Any], Any], preserves: bool = False) -> Any:
-        def read(rows: Iterator[Any]) -> Any:
-            return function(iter(list(rows)))
-
-        return own(rdd, read, preserves)
-
-    RDD.mapPartitions = reading
-    try:
-        yield
-    finally:
-        RDD.mapPartitions = own
-
-
 def in_order(new_ids: list[int], domain: Any, trials: Any, _seed: int) -> list[dict[str, Any]]:
     """An algorithm for fmin that suggests 0, 1, 2, ...: every run evaluates the same points."""
     docs = []
@@ -142,12 +124,11 @@ def run_in_order(
 
 def job_seconds(live: SparkSession, kept: bool) -> float:
     """Of the jobs that SparkTrials starts, with nothing to evaluate: the median, in a new worker or in a kept one."""
-    took = []
-    with workers_kept() if kept else nullcontext():
-        for _ in range(JOBS):
-            begin = time.monotonic()
-            live.sparkContext.parallelize([0], 1).mapPartitions(lambda _: iter([0])).collect()
-            took.append(time.monotonic() - begin)
+    took, context = [], (Reading(live) if kept else live).sparkContext
+    for _ in range(JOBS):
+        begin = time.monotonic()
+        context.parallelize([0], 1).mapPartitions(lambda _: iter([0])).collect()
+        took.append(time.monotonic() - begin)
     return round(statistics.median(took), 4)
 
 
@@ -223,8 +204,8 @@ def by_length(live: SparkSession, lengths: Sequence[float], count: int, parallel
 
 
 def _slept(live: SparkSession, length: float, count: int, parallelism: int, switches: Switches) -> float:
-    trials = SparkTrials(parallelism=parallelism, spark_session=live)
-    with polls(switches[0]), workers_kept() if switches[1] else nullcontext():
+    trials = SparkTrials(parallelism=parallelism, spark_session=Reading(live) if switches[1] else live)
+    with polls(switches[0]):
         return run_in_order(_sleeping(length), count, trials, queue=parallelism) / count
 
 

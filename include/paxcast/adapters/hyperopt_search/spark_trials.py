@@ -44,7 +44,7 @@ def evaluations(max_evals: int, parallelism: int) -> int:
     return max_evals + math.ceil(parallelism / SHARE)
 
 
-class _Reading:
+class Reading:
     """A Spark session, its context, or a data set of it, whose tasks read their input to the end.
 
     Those of SparkTrials (0.3.0) do not: PySpark's worker finds what is left where it expects the end, and ends itself,
@@ -58,11 +58,11 @@ class _Reading:
         return getattr(self._inner, name)
 
     @property
-    def sparkContext(self) -> "_Reading":  # noqa: N802 - Spark's name
-        return _Reading(self._inner.sparkContext)
+    def sparkContext(self) -> "Reading":  # noqa: N802 - Spark's name
+        return Reading(self._inner.sparkContext)
 
-    def parallelize(self, *rows: Any) -> "_Reading":
-        return _Reading(self._inner.parallelize(*rows))
+    def parallelize(self, *rows: Any) -> "Reading":
+        return Reading(self._inner.parallelize(*rows))
 
     def mapPartitions(self, function: Callable[[Any], Any]) -> Any:  # noqa: N802 - Spark's name
         return self._inner.mapPartitions(lambda rows: function(iter(list(rows))))
@@ -82,7 +82,7 @@ def search(
     record.try_first()
     left = record.problem.max_evals - len(record.trials)
     shared = session.sparkContext.broadcast(replace(problem, first=()))
-    trials = SparkTrials(parallelism=parallelism, spark_session=_Reading(session) if keep_workers else session)
+    trials = SparkTrials(parallelism=parallelism, spark_session=Reading(session) if keep_workers else session)
     try:
         with suppress(AllTrialsFailed):  # each is on record with its reason
             fmin(
