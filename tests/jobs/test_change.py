@@ -10,7 +10,8 @@ import pytest
 
 from paxcast.core.calendar import parse_as_of
 from paxcast.core.tuning import TuningTask
-from paxcast.jobs import ledger, releases, tune
+from paxcast.jobs import decide, ledger, releases, tune
+from paxcast.jobs.forecast import forecasts
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.retrain import retrain
 from paxcast.jobs.run import Request
@@ -33,6 +34,17 @@ def fresh(new_fleet: Make, table: pd.DataFrame, **settings: Any) -> tuple[Worksp
     ws = open_workspace(load(path))
     ingest(ws, NOW)
     return ws, path
+
+
+def decisions(ws: Workspace, run_key: str) -> pd.DataFrame:
+    return decide.read(ws, [run_key]).set_index("airport").sort_index()
+
+
+def published(ws: Workspace) -> pd.DataFrame:
+    """The forecasts in force."""
+    release = releases.current(ws)
+    assert release is not None
+    return forecasts(ws, release)
 
 
 def test_a_restatement_refits_exactly_the_airports_that_it_changed(new_fleet: Make, made_up: Make) -> None:
@@ -98,6 +110,22 @@ def test_runs_over_different_airports_of_one_date_add_up(new_fleet: Make, made_u
     assert current.release_id == result["release"]
 
 
+def test_some_airports_of_a_later_date_are_decided_by_the_rule_and_the_errors_of_the_whole_fleet_before(
+    new_fleet: Make, made_up: Make
+) -> None:
+    ws, _ = fresh(new_fleet, made_up(CODES, 60, "MS", "2020-12-01"), candidates=["seasonal_naive", "window_average"])
+    whole = ask(ws, "2020-11-30")
+    part = ask(ws, airports=("BBB",))
+    shared = ws.objects.get(f"runs/{whole['run_key']}/fleet.json")
+    assert shared["airports"] == 3
+    assert ws.objects.get(f"runs/{part['run_key']}/part.json") == shared
+    assert decisions(ws, part["run_key"]).loc["BBB", "rule"] == shared["rule"]
+    later = ask(ws)
+    assert later["run_key"] == part["run_key"]
+    assert (later["refitted"], later["kept"]) == (["AAA", "CCC"], ["BBB"])
+    assert ws.objects.get(f"runs/{later['run_key']}/fleet.json")["airports"] == 3
+
+
 def test_an_airport_that_hangs_is_failed_and_a_retry_refits_it_alone(
     new_fleet: Make, made_up: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +144,7 @@ def test_an_airport_that_hangs_is_failed_and_a_retry_refits_it_alone(
     assert failed["airport"] == "BBB"
     assert "raise search.seconds_per_airport" in failed["reason"]
     before = {name: ws.objects.get(name) for name in ws.objects.names(f"runs/{first['run_key']}/outcomes")}
+    decided, shown = decisions(ws, first["run_key"]), published(ws)
     monkeypatch.undo()
     second = ask(ws, rerun_failed=True)
     assert second["refitted"] == ["BBB"]
@@ -123,6 +152,8 @@ def test_an_airport_that_hangs_is_failed_and_a_retry_refits_it_alone(
     after = {name: ws.objects.get(name) for name in ws.objects.names(f"runs/{first['run_key']}/outcomes")}
     assert {name: after[name] for name in before} == before
     assert ledger.newest(ws, first["run_key"]).set_index("airport").loc["BBB", "attempt"] == 2
+    pd.testing.assert_frame_equal(decisions(ws, first["run_key"]).loc[["AAA", "CCC"]], decided)
+    pd.testing.assert_frame_equal(published(ws)[lambda rows: rows["airport"] != "BBB"].reset_index(drop=True), shown)
     current = releases.current(ws)
     assert current is not None
     assert sorted(current.by_airport()) == CODES
@@ -134,8 +165,6 @@ def test_weekly_and_inferred_frequencies_go_the_same_way(new_fleet: Make, made_u
     assert result["refitted"] == ["AAA", "BBB"]
     release = releases.current(ws)
     assert release is not None
-    from paxcast.jobs.forecast import forecasts
-
     rows = forecasts(ws, release, ("AAA",))
     assert len(rows) == 13
     assert rows["ds"].iloc[0] == pd.Timestamp("2020-12-28")

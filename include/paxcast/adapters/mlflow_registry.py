@@ -1,6 +1,7 @@
 """MLflow: runs, model versions, aliases. Every write is idempotent by key: asked twice, it is done once."""
 
 import fcntl
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,21 +30,27 @@ from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.models import ModelSignature  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
-from mlflow.types import ColSpec, Schema  # noqa: E402
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema  # noqa: E402
 
 from paxcast.core.errors import InfrastructureError  # noqa: E402
 
 MODEL_CODE = Path(__file__).parent / "mlflow_models"
-SIGNATURE = ModelSignature(Schema([ColSpec("datetime", "ds")]), Schema([ColSpec("double", "yhat")]))
+SIGNATURE = ModelSignature(
+    Schema([ColSpec("datetime", "ds")]),
+    Schema([ColSpec("double", "yhat")]),
+    ParamSchema([ParamSpec("rule", DataType.string, "")]),  # empty: the model's own
+)
 PAGE = 1000
+MOST_METRICS = 1000  # that MLflow takes at once: the losses of two candidates' searches may be more
 TRACKING = "MLFLOW_TRACKING_URI"
 ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """One evaluation of a search, as a run of its own under its airport's."""
+    """One evaluation of a candidate's search, as a run of its own under its airport's."""
 
+    candidate: str
     number: int
     params: Mapping[str, str]
     loss: float | None
@@ -59,10 +66,11 @@ class AirportRun:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    search_loss: list[float]  # by evaluation
+    search_loss: Mapping[str, list[float]]  # by candidate and evaluation
     trials: Sequence[TrialRun] = ()  # those that get runs of their own
     tables: Mapping[str, str]  # file name -> text
-    candidate: str
+    weights: Mapping[str, Mapping[str, float]]  # by rule, of each candidate
+    rule: str  # the one that it predicts with unless told another
     model_json: str
 
 
@@ -203,10 +211,17 @@ class Registry:
                 return found
 
     def _log(self, run_id: str, run: AirportRun) -> None:
-        steps = [Metric("search_loss", loss, 0, step) for step, loss in enumerate(run.search_loss)]
+        steps = [
+            Metric(f"search_loss.{name}", loss, 0, step)
+            for name, losses in run.search_loss.items()
+            for step, loss in enumerate(losses)
+        ]
         params = [Param(k, v) for k, v in run.params.items()]
         tags = [RunTag(k, v) for k, v in run.tags.items()]
-        self.client.log_batch(run_id, metrics=[*_metrics(run.metrics), *steps], params=params, tags=tags)
+        metrics = [*_metrics(run.metrics), *steps]
+        self.client.log_batch(run_id, metrics=metrics[:MOST_METRICS], params=params, tags=tags)
+        for first in range(MOST_METRICS, len(metrics), MOST_METRICS):
+            self.client.log_batch(run_id, metrics=metrics[first : first + MOST_METRICS])
         for name, text in run.tables.items():
             self.client.log_text(run_id, text, name)
 
@@ -214,11 +229,13 @@ class Registry:
         """The runs of the trials that an earlier try has not made."""
         there = self._runs(f"tags.mlflow.parentRunId = '{parent}'") if run.trials else {}
         for trial in run.trials:
-            key = f"{run.idem_key}/trial-{trial.number:04d}"
+            key = f"{run.idem_key}/{trial.candidate}/trial-{trial.number:04d}"
             if key not in there:
                 tags = {"kind": "trial", "idem_key": key, "mlflow.parentRunId": parent, "reason": trial.reason[:500]}
                 tags |= {name: run.tags[name] for name in ("run_key", "airport") if name in run.tags}
-                made = self.client.create_run(self.experiment_id, tags=tags, run_name=f"trial {trial.number}")
+                made = self.client.create_run(
+                    self.experiment_id, tags=tags, run_name=f"{trial.candidate} trial {trial.number}"
+                )
                 params = [Param(k, v) for k, v in trial.params.items()]
                 loss = {} if trial.loss is None else {"loss": trial.loss}
                 self.client.log_batch(made.info.run_id, metrics=_metrics(loss), params=params)
@@ -237,21 +254,22 @@ class Registry:
 
 
 def _log_model(run: AirportRun) -> Any:
-    if run.candidate == "prophet":
+    """Prophet alone is MLflow's own flavour; a combination is a model from code, with its data as configuration."""
+    values = json.loads(run.model_json)
+    alone = {name for weights in run.weights.values() for name in weights} == {"prophet"}
+    if alone:
         from prophet.serialize import model_from_json
 
         return mlflow.prophet.log_model(
-            model_from_json(run.model_json),
+            model_from_json(values["members"]["prophet"]["fitted"]),
             name="model",
             signature=SIGNATURE,
             pip_requirements=_pins("mlflow", "prophet", "pandas"),
         )
-    import json
-
     return mlflow.pyfunc.log_model(
         name="model",
-        python_model=str(MODEL_CODE / f"{run.candidate}.py"),
-        model_config=json.loads(run.model_json),
+        python_model=str(MODEL_CODE / "airport.py"),
+        model_config={**values, "weights": {rule: dict(w) for rule, w in run.weights.items()}, "rule": run.rule},
         signature=SIGNATURE,
         pip_requirements=_pins("mlflow", "pandas"),
     )

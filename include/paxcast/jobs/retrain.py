@@ -39,7 +39,7 @@ def _line(run: Run, now: pd.Timestamp) -> dict[str, Any]:
     manifest = plan.plan(run, validate.validate(run)).manifest
     before = ledger.finished(ws.objects, run.run_key)
     _tune_and_register(ws, manifest, before)
-    released = promote.promote(ws, run.run_key, manifest.as_of, now, run.request.backfill)
+    released = promote.promote(ws, run.run_key, manifest.manifest_id, now, run.request.backfill)
     forecast.publish(ws, released.release_id)
     page = report.write(ws, run.run_key, manifest.manifest_id)
     try:
@@ -53,7 +53,7 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
     batches = manifest.batches()
     still_open = [i for i, b in enumerate(batches) if any((a.airport, a.checksum) not in before for a in b)]
     if still_open:
-        with _session(ws) as session:
+        with session_of(ws) as session:
             for index in still_open:
                 try:
                     tune.tune_batch(session, ws, manifest.run_key, manifest.manifest_id, index)
@@ -64,7 +64,7 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
 
 
 @contextmanager
-def _session(ws: Workspace) -> "Iterator[SparkSession | None]":
+def session_of(ws: Workspace) -> "Iterator[SparkSession | None]":
     if not tune.needs_spark(ws):
         yield None
         return

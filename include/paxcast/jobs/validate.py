@@ -1,6 +1,7 @@
 """Validate: judge every airport's history at `as_of`. Bad airports are quarantined with reasons, never the fleet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -58,7 +59,23 @@ def judge(run: Run, version: int) -> list[Verdict]:
     ws = run.ws
     rows = histories.known_rows(ws, run.as_of, version)
     verdicts = judge_fleet(rows, run.as_of, rules(ws))
-    return sorted(verdicts + _unreadable(ws, {v.airport for v in verdicts}, run.as_of), key=lambda v: v.airport)
+    verdicts = verdicts + _unreadable(ws, {v.airport for v in verdicts}, run.as_of)
+    return [_left_out(ws, v) for v in sorted(verdicts, key=lambda v: v.airport)]
+
+
+def _left_out(ws: Workspace, verdict: Verdict) -> Verdict:
+    """The verdict, or, on an airport that the configuration excludes, that it is, whatever its data are like."""
+    if not ws.settings.excluded(verdict.airport):
+        return verdict
+    file = Path(ws.settings.origin).name  # without its folder, which is another one on another machine
+    return replace(
+        verdict,
+        quarantined=True,
+        reasons=("excluded",),
+        detail=f"excluded: by overrides in {file}",
+        rows_used=0,
+        rows_quarantined=verdict.rows_known,
+    )
 
 
 def _unreadable(ws: Workspace, seen: set[str], as_of: pd.Timestamp) -> list[Verdict]:

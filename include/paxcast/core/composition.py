@@ -1,0 +1,176 @@
+"""From what every candidate forecast to the one forecast that is published: the rule, the weights, the gate.
+
+    Evaluation of each airport ──> rule of the fleet ──> weights of each airport ──> gate ──> Composed
+
+The rule is the fleet's: the one that would have done best in folds that its weights had not seen, over all airports.
+An airport then never gets a combination that did worse than seasonal naive in its own folds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from paxcast.core import choice, combination, metrics
+from paxcast.core.combination import RULES, FoldForecasts
+from paxcast.core.intervals import Missed
+
+Array = npt.NDArray[np.float64]
+FIRST_RULE = "inverse_square"  # where nothing tells rules apart
+HOPELESS = 5.0  # seasonal naive errors: an airport that nobody can forecast is not to choose for the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What tuning found out about one airport, M candidates, K folds, H steps. Traffic.
+
+    `candidates`: [M], the first is seasonal naive; `competes`: [M], whether the fleet lets it be published as such.
+    `test`: [M, H] in the untouched window, with `test_actual`, `test_counts`: [H] and `test_scale`; None without one.
+    `forecast`: [M, H]. `level`: mean traffic of the last season; `window_levels`: of that before each fold and the test
+    window. `changes`: [N, H] what seasonal naive would have missed, where there are no folds. `pinned`: a person has
+    chosen the one method that competes.
+    """
+
+    candidates: tuple[str, ...]
+    competes: npt.NDArray[np.bool_]
+    folds: FoldForecasts | None
+    test: Array | None
+    test_actual: Array | None
+    test_counts: npt.NDArray[np.bool_] | None
+    test_scale: float | None
+    forecast: Array
+    level: float
+    window_levels: Array
+    changes: Array
+    pinned: bool = False
+
+    def test_error(self, forecast: Array) -> float:
+        """The MASE of a forecast of the test window, [H] traffic; NaN without a window."""
+        if self.test_actual is None or self.test_counts is None or self.test_scale is None:
+            return float("nan")
+        return metrics.mase(self.test_actual[self.test_counts], forecast[self.test_counts], self.test_scale)
+
+    def members(self) -> FoldForecasts | None:
+        """The folds of the candidates that compete."""
+        if self.folds is None:
+            return None
+        return self.folds.of(self.competes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """One airport's combination. `weights`: by candidate, those above zero; `folds`: [K, H] as its rule would have
+    forecast each fold from the others, `test`: [H], `forecast`: [H] traffic; `cv_mase`, `cv_mase_naive`: the folds'.
+    """
+
+    weights: Mapping[str, float]
+    gated: bool
+    reason: str
+    folds: Array
+    test: Array | None
+    forecast: Array
+    cv_mase: float | None
+    cv_mase_naive: float | None
+
+    @property
+    def method(self) -> str:
+        """The candidate's name where it is alone, else `combination`."""
+        return next(iter(self.weights)) if len(self.weights) == 1 else "combination"
+
+
+def fleet_rule(
+    airports: Sequence[Evaluation], before: str | None = None, margin: float = 0.0
+) -> tuple[str, dict[str, float]]:
+    """The rule for a fleet, and each rule's mean error in folds that its weights had not seen.
+
+    Each airport counts the same, and none for more than HOPELESS seasonal naive errors. The rule in force stays unless
+    another is better by the margin.
+    """
+    errors = {rule: _mean_error(airports, rule) for rule in RULES}
+    known = {rule: error for rule, error in errors.items() if np.isfinite(error)}
+    if not known:
+        return before or FIRST_RULE, {}
+    winner = min(known, key=lambda rule: (known[rule], rule != FIRST_RULE))
+    stays = before in known and not choice.beats(known[winner], known[before], margin)
+    return (before if before and stays else winner), known
+
+
+def compose(airport: Evaluation, rule: str) -> Composed:
+    """The published combination of one airport.
+
+    Of all that compete, where that did not worse than seasonal naive in the folds; else of those that themselves did
+    not, whose mean cannot; else seasonal naive, as where nothing can be judged. What a person has pinned is not asked.
+    """
+    folds = airport.folds
+    if folds is None or not airport.competes.any():
+        unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
+        return _composed(airport, _naive(airport), unseen, "too few periods to judge a method on", gated=False)
+    limit = float(combination.fold_errors(folds.forecast[0], folds).mean())
+    sound = airport.competes & (folds.errors().mean(axis=1) <= limit)
+    for members, how in ((airport.competes, "pinned" if airport.pinned else rule), (sound, f"{rule} of the sound")):
+        if not members.any():
+            continue
+        weights = np.zeros(len(airport.candidates))
+        weights[members] = RULES[rule](folds.of(members))
+        error = _fold_error(folds, weights)
+        if error <= limit or airport.pinned:
+            unseen = combination.cross_fitted(rule, folds.of(members))
+            reason = f"{how}: MASE {error:.3f} in the folds, seasonal naive {limit:.3f}"
+            return _composed(airport, weights, unseen, reason, gated=False)
+    reason = f"no candidate did better than seasonal naive in the folds, MASE {limit:.3f}"
+    return _composed(airport, _naive(airport), folds.forecast[0], reason, gated=True)
+
+
+def _naive(airport: Evaluation) -> Array:
+    return np.array([1.0] + [0.0] * (len(airport.candidates) - 1))
+
+
+def _fold_error(folds: FoldForecasts, weights: Array) -> float:
+    return float(combination.fold_errors(combination.combined(weights, folds.forecast), folds).mean())
+
+
+def _composed(airport: Evaluation, weights: Array, unseen: Array, reason: str, *, gated: bool) -> Composed:
+    folds, naive = airport.folds, _naive(airport)
+    if (weights == naive).all():
+        reason += ": seasonal naive is published"
+    return Composed(
+        weights={name: float(w) for name, w in zip(airport.candidates, weights, strict=True) if w > 0},
+        gated=gated,
+        reason=reason,
+        folds=unseen,
+        test=None if airport.test is None else combination.combined(weights, airport.test),
+        forecast=combination.combined(weights, airport.forecast),
+        cv_mase=None if folds is None else _fold_error(folds, weights),
+        cv_mase_naive=None if folds is None else _fold_error(folds, naive),
+    )
+
+
+def alone(airport: Evaluation, name: str) -> Composed | None:
+    """One candidate as if it were published, whatever it did in the folds; None where it has no forecast."""
+    if name not in airport.candidates:
+        return None
+    weights = np.array([float(candidate == name) for candidate in airport.candidates])
+    unseen = np.empty((0, 0)) if airport.folds is None else combination.combined(weights, airport.folds.forecast)
+    return _composed(airport, weights, unseen, "alone", gated=False)
+
+
+def missed(airport: Evaluation, composed: Composed) -> Missed:
+    """What the published method missed: in each fold, with the weights of the others, and in the test window."""
+    if airport.folds is None:
+        return Missed(airport.changes, np.full(len(airport.changes), airport.level))
+    errors = [np.where(airport.folds.counts, airport.folds.actual - composed.folds, np.nan)]
+    if airport.test_actual is not None and airport.test_counts is not None and composed.test is not None:
+        errors.append(np.where(airport.test_counts, airport.test_actual - composed.test, np.nan)[None])
+    return Missed(np.concatenate(errors), airport.window_levels)
+
+
+def _mean_error(airports: Sequence[Evaluation], rule: str) -> float:
+    """The rule's mean MASE over airports in folds that its weights have not seen; NaN without any."""
+    found = []
+    for airport in airports:
+        members = airport.members()
+        if members is not None and not airport.pinned and len(members.forecast) and len(members.actual) > 1:
+            error = combination.fold_errors(combination.cross_fitted(rule, members), members).mean()
+            found.append(min(float(error), HOPELESS))
+    return float(np.mean(found)) if found else float("nan")

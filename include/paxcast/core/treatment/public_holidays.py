@@ -1,0 +1,33 @@
+"""Which country an airport lies in, and that country's public holidays. Both come from data in installed packages."""
+
+import importlib
+from collections.abc import Iterable
+from datetime import date
+
+import pandas as pd
+
+CODE_LENGTHS = {3: "IATA", 4: "ICAO"}
+
+
+def country_of(airport: str) -> str | None:
+    """The two-letter ISO code of an airport's country, from its IATA or ICAO code; None if the code is unknown."""
+    kind = CODE_LENGTHS.get(len(airport))
+    if kind is None:
+        return None
+    airportsdata = importlib.import_module("airportsdata")  # a table of 28,000 airports, read only where asked for
+    known = airportsdata.load(kind).get(airport)
+    return str(known["country"]) or None if known else None
+
+
+def holidays_of(country: str | None, years: Iterable[int]) -> pd.DataFrame:
+    """A country's public holidays in those years, by date: columns ds, holiday, the form that Prophet takes.
+
+    Empty for None and for a country that the package `holidays` does not know. Observed days stand for themselves.
+    """
+    import holidays
+
+    found: dict[date, str] = {}
+    if country in holidays.list_supported_countries(include_aliases=False):
+        found = dict(holidays.country_holidays(country, years=sorted(set(years)), language="en_US"))
+    days = sorted(found)
+    return pd.DataFrame({"ds": pd.DatetimeIndex(days).astype("datetime64[ns]"), "holiday": [found[d] for d in days]})

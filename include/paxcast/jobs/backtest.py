@@ -1,0 +1,250 @@
+"""Backtest: the line re-run as of past dates, beside every candidate alone and the baselines; a row for each step.
+
+Each origin is a run of its own in the ledger, under a key that begins with `backtest`: asked again, what is done is
+kept, and what failed, which is left out, is tried again. Nothing is registered, and nothing that is read is moved.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from paxcast.adapters.spark import PackedHistory
+from paxcast.core import adaptation, backtesting, calendar, composition, identity, scoring
+from paxcast.core.columns import AIRPORT, DS, FLEET, KNOWN_AT, Y
+from paxcast.core.composition import Composed, Evaluation
+from paxcast.core.errors import BatchIncomplete, ConfigurationError
+from paxcast.core.history import known
+from paxcast.core.intervals import Band
+from paxcast.core.outcome import FAILED, OK, Outcome, evaluation_of
+from paxcast.core.quality import judge_fleet
+from paxcast.core.tuning import TuningTask
+from paxcast.jobs import fleet_models, histories, ledger, tune, validate
+from paxcast.jobs.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger("paxcast.backtest")
+PUBLISHED = "paxcast"
+BASELINES = ("seasonal_naive", "random_walk", "zero_rule")
+
+
+def backtest(
+    ws: Workspace,
+    session: "SparkSession | None",
+    origins: Sequence[str],
+    horizon: int,
+    out: Path,
+    candidates: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Forecast from each origin, the start of the last known period; the table of errors by method and slice.
+
+    Writes out/forecasts.parquet: airport, origin, method, ds, y, yhat, lo80, hi80, lo95, hi95, and out/errors.parquet:
+    one row for each airport, origin and method. Raises ConfigurationError for an origin that is no period of the data,
+    or from which nothing can be forecast.
+    """
+    if candidates:
+        ws = replace(ws, settings=ws.settings.with_candidates(candidates))
+    code = histories.frequency(ws)
+    everything = ws.tables.read("observations", [(FLEET, "=", ws.fleet)])
+    if everything.empty:
+        raise ConfigurationError(f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first")
+    frames: list[pd.DataFrame] = []
+    for origin in sorted(_periods(ws, everything, origins)):  # intervals learn from the origins before
+        made = rows_of(look_back(ws, session, everything, origin, horizon, code), frames)
+        frames.append(made.merge(actual(ws, everything, made, code), on=[AIRPORT, DS], how="left"))
+        log.info("origin %s: %d airports", origin.date(), made[AIRPORT].nunique())
+    rows = pd.concat(frames, ignore_index=True)
+    out.mkdir(parents=True, exist_ok=True)
+    rows[backtesting.COLUMNS].to_parquet(out / "forecasts.parquet", index=False)
+    errors = backtesting.errors(rows)
+    errors.to_parquet(out / "errors.parquet", index=False)
+    return backtesting.table(errors)
+
+
+def _periods(ws: Workspace, everything: pd.DataFrame, origins: Sequence[str]) -> list[pd.Timestamp]:
+    """The origins, each once. Raises ConfigurationError unless each is the start of a period that was observed."""
+    dates = list(dict.fromkeys(map(_origin, origins)))
+    if not dates:
+        raise ConfigurationError("--origins: names no date; write 2017-12-01,2018-12-01")
+    observed = everything[DS]
+    for date in dates:
+        if not observed.eq(date).any():
+            raise ConfigurationError(
+                f"--origins: no period of fleet {ws.fleet} begins {date:%Y-%m-%d}; its data go from "
+                f"{observed.min():%Y-%m-%d} to {observed.max():%Y-%m-%d}, and an origin is the start of a period"
+            )
+    return dates
+
+
+def _origin(text: str) -> pd.Timestamp:
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?", text):  # pandas alone would take `today` for the clock
+            raise ValueError(text)
+        return pd.Timestamp(text).as_unit("ns")
+    except ValueError as err:
+        raise ConfigurationError(f"--origins: '{text}' is not a date; write 2017-12-01,2018-12-01") from err
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookBack:
+    """The line re-run from one origin, the start of the last known period, for the airports that could be forecast.
+
+    All by airport, in one order. `airports`: what its candidates did; `published`: what that became under the fleet's
+    `rule`; `histories`: what was known then; `scales`: its seasonal naive errors, see `backtesting.scale_of`.
+    """
+
+    origin: pd.Timestamp
+    as_of: pd.Timestamp
+    rule: str
+    results: Mapping[str, Outcome]
+    airports: Mapping[str, Evaluation]
+    published: Mapping[str, Composed]
+    histories: Mapping[str, PackedHistory]
+    scales: Mapping[str, tuple[float, float]]
+
+
+def look_back(
+    ws: Workspace,
+    session: "SparkSession | None",
+    everything: pd.DataFrame,
+    origin: pd.Timestamp,
+    horizon: int,
+    code: str,
+) -> LookBack:
+    """Tune every airport as of an origin, and compose what would have been published.
+
+    everything: all vintages of the fleet's observations; only what was known at the origin is looked at. Raises
+    ConfigurationError where nothing was, or no airport could be forecast.
+    """
+    delay = pd.Timedelta(days=ws.settings.source.delay_days)
+    as_of = calendar.period_end(pd.Series([origin]), code).iloc[0] + delay
+    rows = known(everything[everything[KNOWN_AT] <= as_of], as_of)
+    if rows.empty:
+        raise ConfigurationError(
+            f"--origins: nothing was known as of {calendar.as_of_text(as_of)}; choose a later date"
+        )
+    quarantined = {v.airport for v in judge_fleet(rows, as_of, validate.rules(ws)) if v.quarantined}
+    rows = scoring.usable(rows)
+    found = _tuned(ws, session, rows, as_of, origin, horizon, code, quarantined)
+    results = {r.airport: r for r in found if r.status == OK}
+    if not results:
+        raise ConfigurationError(
+            f"--origins: no airport could be forecast from {origin:%Y-%m-%d}: that takes one season of history; choose "
+            "a later date"
+        )
+    airports = {airport: evaluation_of(result) for airport, result in results.items()}
+    rule, errors = composition.fleet_rule(list(airports.values()))
+    log.info("rule %s: MASE in unseen folds %s", rule, ", ".join(f"{r} {e:.3f}" for r, e in sorted(errors.items())))
+    rows = rows[rows[AIRPORT].isin(results)]
+    return LookBack(
+        origin=origin,
+        as_of=as_of,
+        rule=rule,
+        results=results,
+        airports=airports,
+        published={airport: composition.compose(airports[airport], rule) for airport in airports},
+        histories={history.airport: history for history in tune.packed(rows)},
+        scales={str(a): backtesting.scale_of(g[Y].to_numpy(), g[DS], code) for a, g in rows.groupby(AIRPORT)},
+    )
+
+
+def rows_of(look: LookBack, earlier: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
+    """Every method's forecasts from one origin, without what followed: columns of a backtest, with scale and level.
+
+    earlier: the rows of earlier origins, with what followed: intervals learn from what of it was known by now.
+    """
+    frames = [
+        backtesting.rows(airport, look.origin, name, look.results[airport].ds, band)
+        for name, bands in _methods(look, earlier).items()
+        for airport, band in zip(look.airports, bands, strict=True)
+        if band is not None
+    ]
+    made = pd.concat(frames, ignore_index=True)
+    levels = {airport: e.level for airport, e in look.airports.items()}
+    return made.assign(scale=made[AIRPORT].map(look.scales), level=made[AIRPORT].map(levels))
+
+
+def actual(ws: Workspace, everything: pd.DataFrame, rows: pd.DataFrame, code: str) -> pd.DataFrame:
+    """What is known by now of the periods of these rows, one row a period: airport, ds, y."""
+    now = everything[KNOWN_AT].max()
+    said = scoring.actuals(scoring.usable(everything), now)
+    if ws.settings.source.absent == "zero":
+        zeros = scoring.implied_zeros(rows, everything, now, code, ws.settings.source.delay_days)
+        said = pd.concat([said, zeros]) if len(zeros) else said
+    return said[[AIRPORT, DS, Y]]
+
+
+def _methods(look: LookBack, earlier: Sequence[pd.DataFrame]) -> dict[str, list[Band | None]]:
+    """Each method's forecasts of all airports, with intervals: what is published, and each candidate alone."""
+    airports = list(look.airports.values())
+
+    def bands(name: str, made: Sequence[Composed | None]) -> list[Band | None]:
+        learnt = adaptation.effective_levels(backtesting.cycles(earlier, name, look.origin))
+        return backtesting.bands(airports, made, learnt)
+
+    methods = {PUBLISHED: bands(PUBLISHED, list(look.published.values()))}
+    for name in sorted({name for airport in airports for name in airport.candidates}):
+        methods[name] = bands(name, [composition.alone(airport, name) for airport in airports])
+    return methods
+
+
+def _tuned(
+    ws: Workspace,
+    session: "SparkSession | None",
+    rows: pd.DataFrame,
+    as_of: pd.Timestamp,
+    origin: pd.Timestamp,
+    horizon: int,
+    code: str,
+    quarantined: set[str],
+) -> list[Outcome]:
+    config_hash = identity.digest([ws.settings.numbers(), horizon, len(rows)], 8)
+    run_key = f"backtest-{ws.fleet}-{origin:%Y%m%d}-{config_hash}"
+    season = calendar.frequency(code).season
+    long_enough = rows.groupby(AIRPORT)[DS].transform("size") >= season
+    if not long_enough.any():
+        raise ConfigurationError(
+            f"--origins: no airport has one season of history, {season} periods, at {origin:%Y-%m-%d}; choose a later "
+            "date"
+        )
+    packed = tune.packed(rows[long_enough])
+    done = ledger.finished(ws.objects, run_key)
+    planned = {h.airport: _task(ws, h.airport, as_of, config_hash, horizon) for h in packed}
+    tasks = {a: _compared(ws, task, a in quarantined) for a, task in planned.items()}
+    competing = {a: task.candidates for a, task in planned.items()}
+    still_open = [h for h in packed if (h.airport, h.checksum) not in done]
+    failures = ledger.attempts(ws.objects, run_key)
+    attempts = {h.airport: failures.get((h.airport, h.checksum), 0) + 1 for h in still_open}
+    asking = {h.airport: tasks[h.airport] for h in still_open}
+    given = fleet_models.given(
+        ws, session, run_key, code, asking, lambda: [h for h in packed if h.airport not in quarantined]
+    )
+    worker = tune.worker_of(ws, run_key, calendar.as_of_text(as_of), code, tasks, competing)
+    worker = replace(worker, attempts=attempts, given=given)
+    failed = [r for r in tune.spread(ws, session, worker, still_open) if r.status == FAILED]
+    if failed:
+        log.warning("%d airports failed; the first, %s: %s", len(failed), failed[0].airport, failed[0].reason)
+    if len(failed) == len(packed):
+        raise BatchIncomplete(
+            f"--origins: all {len(failed)} airports failed from {origin:%Y-%m-%d}; the first, {failed[0].airport}: "
+            f"{failed[0].reason}"
+        )
+    found = [ledger.load(ws.objects, run_key, h.airport, h.checksum) for h in packed]
+    return [result for result in found if result is not None]
+
+
+def _task(ws: Workspace, airport: str, as_of: pd.Timestamp, config_hash: str, horizon: int) -> TuningTask:
+    seed = identity.seed(airport, ws.fleet, as_of, config_hash)
+    return tune.overridden(ws.settings, airport, tune.task_of(ws.settings, ws.settings.candidates, horizon, seed))
+
+
+def _compared(ws: Workspace, task: TuningTask, quarantined: bool) -> TuningTask:
+    """The task with all that the published forecast is compared with; of bad data seasonal naive is all there is."""
+    names = dict.fromkeys([*task.candidates, *ws.settings.candidates, *BASELINES])
+    return replace(task, candidates=() if quarantined else tuple(names))

@@ -1,0 +1,152 @@
+"""From candidates' forecasts to what is published: the fleet's rule, the gate, what was missed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from paxcast.core import combination, composition
+from paxcast.core.combination import RULES, FoldForecasts
+from paxcast.core.composition import Evaluation, alone, compose, fleet_rule, missed
+
+H = 6
+
+
+def airport(
+    sizes: tuple[float, ...] = (3.0, 1.0, 2.0), count: int = 4, seed: int = 1, *, test: bool = True
+) -> Evaluation:
+    """Seasonal naive and others, each of which misses traffic of about 100 by its size."""
+    rng = np.random.default_rng(seed)
+    actual = 100 + rng.normal(0, 10, (count, H))
+    unit = np.array(sizes)[:, None, None]
+    then = 100 + rng.normal(0, 10, H)
+    return Evaluation(
+        candidates=("seasonal_naive", *[f"other{m}" for m in range(1, len(sizes))]),
+        competes=np.array([True] * len(sizes)),
+        folds=FoldForecasts(
+            actual + unit * rng.normal(0, 1, (len(sizes), count, H)),
+            actual,
+            np.full(count, 5.0),
+            np.ones((count, H), dtype=bool),
+        ),
+        test=then + unit[:, 0] * rng.normal(0, 1, (len(sizes), H)) if test else None,
+        test_actual=then if test else None,
+        test_counts=np.ones(H, dtype=bool) if test else None,
+        test_scale=5.0 if test else None,
+        forecast=100 + unit[:, 0] * rng.normal(0, 1, (len(sizes), H)),
+        level=100.0,
+        window_levels=np.full(count + test, 90.0),
+        changes=np.empty((0, H)),
+    )
+
+
+def short() -> Evaluation:
+    """An airport without folds: seasonal naive alone, with its past changes."""
+    one = airport(sizes=(3.0,), test=False)
+    return replace(one, folds=None, window_levels=np.empty(0), changes=np.arange(12.0).reshape(2, H))
+
+
+def test_what_is_published_is_the_rules_weighted_mean() -> None:
+    one = airport()
+    made = compose(one, "inverse_square")
+    assert one.folds is not None
+    weights = combination.inverse_square(one.folds)
+    assert made.weights == pytest.approx(dict(zip(one.candidates, weights, strict=True)))
+    np.testing.assert_allclose(made.forecast, weights @ one.forecast)
+    assert made.test is not None
+    np.testing.assert_allclose(made.test, weights @ one.test)
+    assert made.method == "combination"
+    assert not made.gated
+
+
+def test_its_error_in_the_folds_is_that_of_weights_which_had_not_seen_them() -> None:
+    one = airport()
+    made = compose(one, "best_three")
+    unseen = combination.cross_fitted("best_three", one.folds)
+    np.testing.assert_array_equal(made.folds, unseen)
+    errors = [np.mean(abs(unseen[k] - one.folds.actual[k])) / one.folds.scale[k] for k in range(4)]
+    assert made.cv_mase == pytest.approx(np.mean(errors))
+    assert made.cv_mase_naive == pytest.approx(one.folds.errors()[0].mean())
+
+
+def test_a_combination_that_did_worse_than_seasonal_naive_is_not_published_and_the_reason_says_so() -> None:
+    one = airport(sizes=(0.1, 30.0, 40.0))
+    one = replace(one, competes=np.array([False, True, True]))
+    made = compose(one, "best")
+    assert made.gated
+    assert made.method == "seasonal_naive"
+    np.testing.assert_array_equal(made.forecast, one.forecast[0])
+    assert made.cv_mase == made.cv_mase_naive
+    assert "seasonal naive is published" in made.reason
+
+
+def test_seasonal_naive_has_no_weight_where_it_is_no_candidate() -> None:
+    one = replace(airport(), competes=np.array([False, True, True]))
+    assert set(compose(one, "inverse_square").weights) == {"other1", "other2"}
+
+
+def test_a_history_too_short_for_folds_gets_seasonal_naive_which_is_no_refusal() -> None:
+    made = compose(short(), "inverse_square")
+    assert (made.method, made.gated, made.cv_mase) == ("seasonal_naive", False, None)
+    assert "too few periods" in made.reason
+    np.testing.assert_array_equal(missed(short(), made).errors, short().changes)
+
+
+def test_one_candidate_alone_is_called_by_its_name() -> None:
+    one = airport()
+    made = alone(one, "other2")
+    assert made is not None
+    assert made.method == "other2"
+    np.testing.assert_allclose(made.folds, one.folds.forecast[2])
+    assert alone(one, "nobody") is None
+
+
+def test_what_was_missed_is_actual_minus_forecast_where_it_counts_the_test_window_last() -> None:
+    one = airport()
+    one.folds.counts[1, 2] = False
+    made = compose(one, "best")
+    found = missed(one, made)
+    assert np.isnan(found.errors[1, 2])
+    assert found.errors[0, 0] == pytest.approx(one.folds.actual[0, 0] - made.folds[0, 0])
+    np.testing.assert_allclose(found.errors[-1], one.test_actual - made.test)
+    assert len(found.errors) == len(found.levels) == 5
+
+
+def test_the_fleets_rule_has_the_lowest_mean_error_in_unseen_folds() -> None:
+    fleet = [airport(seed=seed) for seed in range(8)] + [short()]
+    rule, errors = fleet_rule(fleet)
+    slow = {
+        name: np.mean(
+            [np.mean(combination.fold_errors(combination.cross_fitted(name, a.folds), a.folds)) for a in fleet[:8]]
+        )
+        for name in RULES
+    }
+    assert errors == pytest.approx(slow)
+    assert rule == min(slow, key=slow.get)
+
+
+def test_a_regime_in_which_one_candidate_is_right_and_all_others_are_wrong_turns_the_rule_to_selection() -> None:
+    fleet = [airport(sizes=(60.0, 1.0, 50.0, 70.0, 55.0), seed=seed) for seed in range(6)]
+    for one in fleet:
+        one.folds.forecast[[0, 2, 3, 4]] -= 40  # they all lag behind
+    assert fleet_rule(fleet)[0] in ("best", "stacking")
+
+
+def test_the_rule_in_force_stays_unless_another_is_better_by_the_margin() -> None:
+    fleet = [airport(seed=seed) for seed in range(8)]
+    winner, errors = fleet_rule(fleet)
+    loser = max(errors, key=errors.get)
+    gain = 1 - errors[winner] / errors[loser]
+    assert fleet_rule(fleet, loser, gain * 1.01)[0] == loser
+    assert fleet_rule(fleet, loser, gain * 0.99)[0] == winner
+
+
+def test_an_airport_that_nobody_can_forecast_does_not_choose_for_the_others() -> None:
+    fleet = [airport(seed=seed) for seed in range(8)]
+    hopeless = airport(sizes=(1e6, 1e5, 1e6), seed=99)
+    assert fleet_rule([*fleet, hopeless])[0] == fleet_rule(fleet)[0]
+
+
+def test_without_any_folds_the_rule_is_the_one_before_or_the_first() -> None:
+    assert fleet_rule([short()]) == (composition.FIRST_RULE, {})
+    assert fleet_rule([short()], "stacking")[0] == "stacking"
