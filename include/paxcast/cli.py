@@ -14,11 +14,12 @@ from rich.text import Text
 from paxcast import cli_quality
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError, PaxcastError
-from paxcast.jobs import workspace
-from paxcast.terminal import PLAIN, Airports, AsOf, Json, codes, now, open_fleet, print_json, print_rows
+from paxcast.jobs import histories, workspace
+from paxcast.terminal import PLAIN, Airports, AsOf, Json, codes, note_if_empty, now, open_fleet, print_json, print_rows
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(cli_quality.app)
+MOST_NAMED = 10
 out, err = Console(**PLAIN), Console(**PLAIN, stderr=True)
 
 
@@ -73,7 +74,12 @@ def retrain(
     from paxcast.jobs.run import Request, newest_failed_as_of
 
     ws = open_fleet(context)
+    histories.check_ingested(ws)
     instant = calendar.parse_as_of(as_of) if as_of else newest_failed_as_of(ws) if rerun_failed else None
+    if instant is None and rerun_failed:
+        raise ConfigurationError(
+            f"--rerun-failed: no airport of fleet {ws.fleet} has failed; nothing is to be done again"
+        )
     if instant is None:
         raise ConfigurationError("--as-of: say up to which day data counts as known, for example --as-of 2013-12-31")
     request = Request(
@@ -106,6 +112,7 @@ def status(
     ws = open_fleet(context)
     if watch:
         _follow(ws)
+    note_if_empty(ws)
     rows = job(ws)
     if as_json:
         return print_json(rows)
@@ -120,6 +127,7 @@ def forecast(context: typer.Context, as_of: AsOf = None, airports: Airports = No
     from paxcast.jobs.status import records
 
     ws = open_fleet(context)
+    histories.check_ingested(ws)
     release = releases.in_force(ws, calendar.parse_as_of(as_of)) if as_of else releases.current(ws)
     if release is None:
         raise ConfigurationError(
@@ -180,9 +188,10 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 def _print_retrained(result: dict[str, Any]) -> None:
     if result.get("dry_run"):
-        out.print(
-            f"{result['run_key']} would forecast {len(result['planned'])} airports: {', '.join(result['planned'])}"
-        )
+        out.print(f"{result['run_key']} would forecast {len(result['planned'])} airports.")
+        for what, key in (("would be refitted", "would_refit"), ("already done", "already_done")):
+            out.print(f"  {what}: {_counted(result[key])}")
+        out.print(f"  quarantined: {len(result['quarantined'])}")
     else:
         out.print(
             f"{result['run_key']}: {len(result['refitted'])} refitted, {len(result['kept'])} kept, "
@@ -190,6 +199,12 @@ def _print_retrained(result: dict[str, Any]) -> None:
         )
     for entry in result["quarantined"] + result.get("failed", []):
         out.print(f"  {entry['airport']}: {entry['reason']}", highlight=False)
+
+
+def _counted(names: list[str]) -> str:
+    """How many, and the first of them: `12: AAA, BBB, ... and 2 more`."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{len(names)}{': ' * bool(names)}{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from paxcast.terminal import (
     Out,
     cell,
     codes,
+    note_if_empty,
     now,
     open_fleet,
     print_json,
@@ -37,6 +38,7 @@ def score(context: typer.Context, as_of: AsOf = None, as_json: Json = False) -> 
     from paxcast.jobs.status import records
 
     ws = open_fleet(context)
+    note_if_empty(ws)
     instant = calendar.parse_as_of(as_of) if as_of else now().floor("s")
     done = job.score(ws, instant)
     found = summary(job.read(ws, instant))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from paxcast.core.errors import ConfigurationError
-from paxcast.jobs import workspace
+from paxcast.jobs import histories, workspace
 from paxcast.settings import load
 
 # What is printed is data: a file's cell such as [/x] is no markup, and a line is as long as it is.
@@ -27,6 +27,12 @@ Out = Annotated[Path, typer.Option("--out", help="The folder that results are wr
 def open_fleet(context: typer.Context) -> workspace.Workspace:
     """The fleet that --config names."""
     return workspace.open_workspace(load(context.obj))
+
+
+def note_if_empty(ws: workspace.Workspace) -> None:
+    """Of a fleet that received nothing yet, on stderr what to do: an empty answer alone would say nothing."""
+    if not histories.ingested(ws):
+        Console(**PLAIN, stderr=True).print(f"paxcast: {histories.nothing_ingested(ws)}")
 
 
 def codes(text: str | None) -> tuple[str, ...]:

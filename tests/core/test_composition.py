@@ -92,6 +92,15 @@ def test_a_history_too_short_for_folds_gets_seasonal_naive_which_is_no_refusal()
     np.testing.assert_array_equal(missed(short(), made).errors, short().changes)
 
 
+def test_where_no_candidate_could_be_fitted_seasonal_naive_is_published_and_the_reason_says_so() -> None:
+    one = replace(airport(sizes=(3.0,)), competes=np.array([False]))
+    for pinned, said in ((False, "no candidate could"), (True, "the pinned method could not")):
+        made = compose(replace(one, pinned=pinned), "best")
+        assert made.reason == f"{said} be fitted: seasonal naive is published"
+        assert (made.method, made.gated, made.cv_mase) == ("seasonal_naive", False, made.cv_mase_naive)
+        np.testing.assert_array_equal(made.folds, one.folds.forecast[0])
+
+
 def test_one_candidate_alone_is_called_by_its_name() -> None:
     one = airport()
     made = alone(one, "other2")

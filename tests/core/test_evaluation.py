@@ -75,6 +75,11 @@ def test_a_forecast_is_judged_as_it_would_be_published_within_zero_and_the_most(
     assert publishable(np.array([-3.0, 0.0, 2.5, 9.0]), 4.0).tolist() == [0.0, 0.0, 2.5, 4.0]
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_forecast_with_a_value_that_is_no_finite_number_is_none_at_all(wrong):
+    assert np.isnan(publishable(np.array([1.0, wrong, 2.0]), 4.0)).tolist() == [True] * 3
+
+
 @SETTINGS
 @given(st.lists(st.floats(0, 1e6), min_size=48, max_size=48))
 def test_seasonal_naive_has_the_error_that_a_loop_finds_in_units_of_its_own_past_error(make_series, values):

@@ -263,6 +263,12 @@ def test_confidence_is_the_width_of_the_80_percent_interval_against_the_level(le
     assert confidence(wide(level, half), seasons) == expected
 
 
+def test_what_is_doubted_is_never_of_high_confidence_and_else_as_it_was():
+    for level, half in ((100, 25), (100, 0), (100, 60), (100, 76), (0, 0), (0, 1)):
+        plain = confidence(wide(level, half), 5)
+        assert confidence(wide(level, half), 5, doubted=True) == {"high": "low"}.get(plain, plain)
+
+
 def test_the_edges_of_confidence_are_where_the_docstring_puts_them():
     yhat = np.full(4, 100.0)
     for width, expected in ((50, "high"), (50.1, "low"), (150, "low"), (150.1, "do not publish")):

@@ -118,6 +118,16 @@ def test_it_tells_length_level_and_every_step_of_the_treatment(tuned_past, growi
     assert told.steps == [step.as_json() for step in tuned.treated.steps]
 
 
+def test_a_newest_value_that_nothing_confirms_yet_is_told_of_with_its_period(tuned_past, growing):
+    y = growing(PERIODS, noise=0.02)
+    y[-1] *= 100
+    told = outcome(**tuned_values(*tuned_past(values=y, rules=Rules(shocks=())), ("scaled",)))
+    assert [(step["what"], step["how"], step["first"], step["last"]) for step in told.steps] == [
+        ("unconfirmed", "not replaced", "2014-12-01", "2014-12-01")
+    ]
+    assert told.filled == 0
+
+
 def test_the_forecast_follows_the_last_observation(values):
     assert values["ds"] == [f"2015-{month:02d}-01" for month in range(1, 7)]
     assert [len(e["forecast"]) for e in values["entrants"]] == [6, 6]

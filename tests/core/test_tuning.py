@@ -274,13 +274,27 @@ def test_a_champion_that_could_not_be_fitted_or_was_given_up_makes_way(make_past
 # --- what goes wrong
 
 
+@dataclass(frozen=True)
+class Hundreds:
+    """Forecasts one hundred, and something else for the last period."""
+
+    last: float
+    fitted_by: str = "by hand"
+
+    def forecast(self, horizon):
+        return np.array([100.0] * (horizon - 1) + [self.last])
+
+    def to_json(self):
+        return "{}"
+
+
 @dataclass
 class FailsOn:
-    """Fits any history but those of the lengths given; with `silent` it forecasts what is not a number there."""
+    """Fits any history but those of the lengths given; `silent` it is fitted all the same, and forecasts that there."""
 
     lengths: tuple[int, ...]
     inner: object
-    silent: bool = False
+    silent: float | None = None
     name: str = "scaled"
     searched: tuple[str, ...] = ("factor",)
     cost: float = 0.0
@@ -289,9 +303,9 @@ class FailsOn:
         fitted = self.inner.fit(series, parameters, seed=seed, seconds=seconds)
         if len(series.y) not in self.lengths:
             return fitted
-        if not self.silent:
+        if self.silent is None:
             raise FitFailed("not this one")
-        return replace(fitted, factor=float("nan"))
+        return Hundreds(self.silent)
 
     def prepare(self, history, *, seed, seconds):
         return Refitting(self, history, seed, seconds)
@@ -316,7 +330,7 @@ def test_one_that_is_not_searched_is_left_out_as_well(make_past, growing, tuner)
 
 
 @pytest.mark.parametrize("length", [42, 54, 60])
-@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.parametrize("silent", [None, np.nan, np.inf, -np.inf])
 def test_a_candidate_that_fails_in_any_fold_before_the_test_window_or_at_the_end_is_left_out(
     make_past, growing, tuner, length, silent
 ):
@@ -324,7 +338,16 @@ def test_a_candidate_that_fails_in_any_fold_before_the_test_window_or_at_the_end
     tuned = tune(make_past(growing(PERIODS)), tuner.task(), candidates, tuner.grid(*points(1.2)))
     assert names(tuned) == ["seasonal_naive"]
     expected = "loss not finite" if length == 42 else "scaled forecast what is not a number"
-    assert (expected if silent else "not this one") in tuned.left_out["scaled"]
+    assert ("not this one" if silent is None else expected) in tuned.left_out["scaled"]
+
+
+def test_so_is_one_that_is_infinite_only_where_nothing_is_compared(make_past, growing, tuner):
+    y = growing(PERIODS)
+    y[47] = np.nan  # the last period of the fold after 42
+    candidates = tuner.candidates(FailsOn((42,), tuner.Scaled(), np.inf))
+    tuned = tune(make_past(y), tuner.task(), candidates, tuner.grid(*points(1.2)))
+    assert tuned.windows[0].counts.tolist() == [True] * 5 + [False]
+    assert names(tuned) == ["seasonal_naive"]
 
 
 def test_where_seasonal_naive_itself_fails_the_airport_fails(make_past, growing, tuner):

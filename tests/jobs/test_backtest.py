@@ -210,6 +210,26 @@ def test_what_a_person_has_pinned_is_published_here_too_beside_everything_else(
     assert set(rows["AAA"].index) == set(rows["BBB"].index)
 
 
+def test_an_airport_that_a_person_excludes_has_no_rows_and_no_part_in_the_rule(
+    new_fleet: Make, made_up: Make, tmp_path: Path
+) -> None:
+    table = made_up(GOOD, 60, "MS", "2020-12-01")
+    excluding, _ = fleet_of(new_fleet, table, overrides={"CCC": {"exclude": True}})
+    without, _ = fleet_of(new_fleet, table[table["airport"] != "CCC"])
+    rows = [run(ws, tmp_path, ["2018-12-01", "2019-12-01"]) for ws in (excluding, without)]
+    pd.testing.assert_frame_equal(*rows)
+    assert sorted(rows[0]["airport"].unique()) == ["AAA", "BBB"]
+
+
+def test_where_all_are_excluded_the_file_that_says_so_is_named(new_fleet: Make, made_up: Make, tmp_path: Path) -> None:
+    overrides = {code: {"exclude": True} for code in GOOD}
+    ws, _ = fleet_of(new_fleet, made_up(GOOD, 60, "MS", "2020-12-01"), overrides=overrides)
+    with pytest.raises(
+        ConfigurationError, match=r"overrides in .*small\.yaml exclude every airport known by 2019-12-01"
+    ):
+        run(ws, tmp_path, ["2019-12-01"])
+
+
 def test_other_candidates_can_be_tried(tested: Backtested, tmp_path: Path) -> None:
     rows = run(tested.ws, tmp_path, ["2019-12-01"], candidates=["seasonal_growth"])
     good = rows[rows["airport"].isin(GOOD)]
@@ -241,7 +261,11 @@ def test_asked_again_nothing_is_tuned_and_the_rows_are_the_same(
 
 
 def test_an_airport_that_failed_is_left_out_and_alone_tried_again(
-    new_fleet: Make, made_up: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_fleet: Make,
+    made_up: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ws, _ = fleet_of(new_fleet, made_up(GOOD, 60, "MS", "2020-12-01"))
     right = backtest._task
@@ -257,9 +281,14 @@ def test_an_airport_that_failed_is_left_out_and_alone_tried_again(
         run(ws, tmp_path, ["2019-12-01"])
     failing = {"BBB"}
     assert sorted(run(ws, tmp_path, ["2019-12-01"])["airport"].unique()) == ["AAA", "CCC"]
+    missing = pd.read_csv(tmp_path / "failed.csv")
+    assert missing[["airport", "origin"]].to_numpy().tolist() == [["BBB", "2019-12-01"]]
+    assert "not done after" in missing["reason"].iloc[0]
+    assert f"1 airports failed at one origin or more, and have no rows there: see {tmp_path}/failed.csv" in caplog.text
     failing, seen = set(), tunings(monkeypatch)
     assert sorted(run(ws, tmp_path, ["2019-12-01"])["airport"].unique()) == GOOD
     assert seen == [["BBB"]]
+    assert not (tmp_path / "failed.csv").exists()
 
 
 def test_nothing_is_registered_and_nothing_that_anybody_reads_is_written(tested: Backtested) -> None:

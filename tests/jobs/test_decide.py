@@ -10,10 +10,15 @@ import pandas as pd
 import pytest
 
 from paxcast.core import composition, intervals
+from paxcast.core.calendar import parse_as_of
 from paxcast.core.outcome import Outcome, evaluation_of
 from paxcast.core.release import Entry, Release
-from paxcast.jobs import decide, ledger
-from paxcast.jobs.workspace import Workspace
+from paxcast.core.treatment import Step
+from paxcast.jobs import decide, ledger, retrain
+from paxcast.jobs.ingest import ingest
+from paxcast.jobs.run import Request
+from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.settings import load
 
 CODES = [f"A{letter}" for letter in "ABCDEFGH"]
 SLOW = {"seasonal_naive": 30.0, "one": 60.0, "two": 50.0}  # an airport that everybody forecasts badly
@@ -142,6 +147,37 @@ def test_without_folds_seasonal_naive_is_published_with_intervals_from_the_past_
     assert row[["cv_mase", "cv_mase_naive", "mase", "mase_naive"]].isna().all()
     made = forecast_of(row)
     assert all(low < middle < high for low, middle, high in zip(made["lo80"], made["yhat"], made["hi80"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("what", "confidence"), [("moved", "high"), ("outlier", "high"), ("unconfirmed", "low"), ("closed", "low")]
+)
+def test_an_unconfirmed_newest_value_or_a_closed_airport_leaves_a_forecast_as_it_is_but_its_confidence_low(
+    ws: Workspace, judged_of: Make, what: str, confidence: str
+) -> None:
+    step = Step(what, "not replaced", "2020-12-01", "2020-12-01", 1).as_json()
+    others = [judged_of(code) for code in CODES[1:]]
+    rows = asked(ws, judged_of("AA", steps=[step]), *others)
+    assert rows["confidence"].to_dict() == {**dict.fromkeys(CODES, "high"), "AA": confidence}
+    plain = asked(ws, *(replace(result, run_key=LATER) for result in [judged_of("AA"), *others]))
+    assert plain.loc["AA", "confidence"] == "high"
+    assert plain["forecast"].tolist() == rows["forecast"].tolist()
+
+
+def test_of_a_real_run_over_a_month_three_times_too_high_and_a_closed_airport_neither_is_of_high_confidence(
+    new_fleet: Make, made_up: Make
+) -> None:
+    table = made_up(["AAA", "BBB", "CCC"], 60, "MS", "2020-12-01")
+    last, closed = table["date"].eq("2020-12-01"), table["date"].ge("2020-10-01")
+    table.loc[table["airport"].eq("BBB") & last, "passengers"] *= 3
+    table.loc[table["airport"].eq("CCC") & closed, "passengers"] = 0
+    usual = {"candidates": ["window_average"], "search": {"mode": "local"}}
+    ws = open_workspace(load(new_fleet(table, **usual)))
+    now = pd.Timestamp("2021-06-01T12:00", tz="UTC")
+    ingest(ws, now)
+    made = retrain.retrain(ws, Request(as_of=parse_as_of("2020-12-31"), request_id="one"), now)
+    told = decide.read(ws, [made["run_key"]]).set_index("airport")["confidence"].to_dict()
+    assert (told["AAA"], told["BBB"], told["CCC"]) == ("high", "low", "low")
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,15 @@ from paxcast.core.calendar import parse_as_of
 from paxcast.core.errors import BadFile, ConfigurationError, UnknownAirports
 from paxcast.core.outcome import FAILED, OK
 from paxcast.jobs import baselines, evaluated, examiner, releases, retrain, tune
+from paxcast.jobs import evaluate as evaluating
 from paxcast.jobs.evaluate import evaluate
 from paxcast.jobs.evaluated import Evaluated
-from paxcast.jobs.examiner import Assignment, Clock, Examiner
+from paxcast.jobs.examiner import Assignment, Clock, Examiner, Made
 from paxcast.jobs.forecast import forecasts
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.sections import OverrideSettings
 from paxcast.settings import load
 
 NOW = pd.Timestamp("2021-06-01T12:00", tz="UTC")
@@ -231,6 +233,42 @@ def test_an_airport_that_takes_too_long_is_counted_and_ends_nothing(done: Done) 
     assert again(history).status == OK
 
 
+@dataclass(frozen=True)
+class Runaway:
+    """Forecasts well for a year, and then without end."""
+
+    def fit(self, series: Any, parameters: Any, *, seed: int, seconds: float) -> "Runaway":
+        return self
+
+    def forecast(self, horizon: int) -> Any:
+        return np.array([100.0] * 12 + [np.inf] * (horizon - 12))
+
+
+def test_an_airport_whose_forecast_cannot_be_carried_on_is_counted_with_the_reason(
+    done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = done.table[done.table["airport"] == "AAA"].rename(columns={"date": "ds", "passengers": "y"})
+    (history,) = tune.packed(rows.astype({"ds": "datetime64[ns]"}))
+    made = Made("2018-12-01", history, 1, {"runaway": 1.0}, {"runaway": {}})
+    task = tune.task_of(done.ws.settings, CANDIDATES, 12, 1)
+    worker = Examiner(
+        store_root=done.ws.settings.store_root,
+        key="runaway",
+        frequency="MS",
+        rule="best",
+        search=lambda problem: [],
+        memory_mb=0,
+        oldest=2,
+        assignments={"AAA": Assignment(done.ws.settings.rules("AAA"), task, None, (made,))},
+    )
+    monkeypatch.setattr(examiner, "CANDIDATES", {**examiner.CANDIDATES, "runaway": Runaway()})
+    result = worker(history)
+    assert (result.status, result.reason) == (
+        FAILED,
+        "FitFailed: AAA: carried on from 2018-12-01, a forecast is not a number",
+    )
+
+
 # --- the page and the command
 
 
@@ -244,6 +282,21 @@ def test_the_page_and_its_numbers_are_written_and_need_nothing_from_elsewhere(do
     data = json.loads(text.split("const data = ")[1].split(";\n")[0])
     assert [len(figure["traces"]) for figure in data[:4]] == [2, 1, 2, 1]
     assert json.loads((page.parent / "evaluation.json").read_text(encoding="utf-8")) == done.result.as_json()
+
+
+def test_the_page_says_which_candidates_the_examined_forecast_leaves_out(done: Done, tmp_path: Path) -> None:
+    assert done.result.examined_without == ()
+    page = evaluated.write(done.result, tmp_path).read_text(encoding="utf-8")
+    assert "Examined without" not in page
+    one = replace(done.result, examined_without=("fleet_gbm",))
+    assert "<p>Examined without fleet_gbm: behaviour, learning" in evaluated.write(one, tmp_path).read_text("utf-8")
+    assert one.as_json()["examined_without"] == ["fleet_gbm"]
+
+
+def test_it_is_the_fleets_model_wherever_it_competes(done: Done) -> None:
+    named = done.ws.settings.with_candidates([*CANDIDATES, "fleet_gbm"])
+    pinned = done.ws.settings.model_copy(update={"overrides": {"AAA": OverrideSettings(method="fleet_gbm")}})
+    assert [evaluating._given(s) for s in (named, pinned, done.ws.settings)] == [("fleet_gbm",), ("fleet_gbm",), ()]
 
 
 def test_the_command_ends_well_whatever_it_finds(done: Done, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -11,11 +11,12 @@ import yaml
 
 from paxcast.core.calendar import parse_as_of
 from paxcast.core.errors import NothingToForecast
-from paxcast.jobs import decide, forecast, releases, retrain
+from paxcast.jobs import decide, doctor, forecast, releases, retrain, validate
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.status import status
 from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.sections import OverrideSettings
 from paxcast.settings import load
 
 NOW = pd.Timestamp("2021-03-01T12:00", tz="UTC")
@@ -42,6 +43,10 @@ class Ran:
 
 def ask(ws: Workspace, as_of: str = "2020-12-31") -> dict[str, Any]:
     return retrain.retrain(ws, Request(as_of=parse_as_of(as_of), request_id=as_of), NOW)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "paxcast.validate"]
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +140,47 @@ def test_where_every_airport_is_excluded_nothing_can_be_forecast(
     ws = plain({"AAA": {"exclude": True}, "BBB": {"exclude": True}})
     with pytest.raises(NothingToForecast, match=r"all 2 airports .* AAA: excluded: by overrides in small\.yaml"):
         ask(ws)
+
+
+# --- airports that the fleet does not have
+
+
+def test_overrides_of_airports_that_the_fleet_does_not_have_are_told_once_a_run_the_first_ten_by_name(
+    plain: Callable[[dict[str, Any]], Workspace], caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [f"X{number:02d}" for number in range(12)]
+    ws = plain({**{code: {"exclude": True} for code in reversed(others)}, "AAA": {"method": "seasonal_naive"}})
+    ask(ws)
+    (said,) = warnings(caplog)
+    assert said == (
+        f"{ws.settings.origin}: overrides: {', '.join(others[:10])} and 2 more: fleet small has no such airport, so "
+        f"they change nothing; {validate.UNHEARD_ADVICE}"
+    )
+    caplog.clear()
+    retrain.retrain(ws, Request(as_of=parse_as_of("2020-12-31"), dry_run=True), NOW)
+    assert warnings(caplog) == [said]
+
+
+def test_an_airport_that_was_not_known_yet_or_of_which_no_row_could_be_read_is_one_of_the_fleets(
+    new_fleet: Make, made_up: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = made_up(["AAA", "NEW", "MESS"], 60, "MS", "2020-12-01").astype({"passengers": str})
+    table = table[(table["airport"] != "NEW") | (table["date"] >= "2020-01-01")]
+    table.loc[table["airport"] == "MESS", "passengers"] = "many"
+    settings = {"source": {"max_rejected_share": 0.9}, "search": {"mode": "local"}, "candidates": ["seasonal_naive"]}
+    ws = open_workspace(load(new_fleet(table, **settings, overrides={"NEW": {"exclude": True}, "MESS": {}})))
+    ingest(ws, NOW)
+    ask(ws, "2019-12-31")
+    assert warnings(caplog) == []
+
+
+def test_the_doctor_says_so_too_but_not_before_there_are_any_data(
+    plain: Callable[[dict[str, Any]], Workspace], ws: Workspace
+) -> None:
+    found = doctor._overrides(plain({"AAA": {}, "NOWHERE": {"exclude": True}}))
+    assert (found.well, found.advice) == (False, validate.UNHEARD_ADVICE)
+    assert "overrides: NOWHERE: fleet small has no such airport" in found.found
+    assert doctor._overrides(plain({"AAA": {}})).well
+    empty = replace(ws, settings=ws.settings.model_copy(update={"overrides": {"AAA": OverrideSettings()}}))
+    assert doctor._overrides(empty).well
+    assert "overrides" in [check.name for check in doctor.doctor(ws, NOW)]

@@ -114,8 +114,9 @@ def test_what_was_just_forecast_has_no_actual_yet(line: Line) -> None:
 
 
 def test_each_month_that_is_known_is_scored_for_every_release_that_forecast_it(line: Line) -> None:
-    # three months of the first release and six of the backfilled one, for AAA and BBB; CCC lacks its negative August
-    assert counts(line.done["after a quarter"]) == (2 + 3 + 3 + 5 + 6 + 6, 0, 0, 2, 96 - 27)
+    # six months of the backfilled release, and three of the first, which the second run had scored; CCC lacks its
+    # negative August
+    assert counts(line.done["after a quarter"]) == (5 + 6 + 6, 0, 2 + 3 + 3, 2, 96 - 27)
     rows = line.seen["after a quarter"]
     months = rows.groupby(["airport", "forecast_as_of"])["ds"].agg(lambda ds: [d.month for d in ds])
     of_backfill, of_first = at(BACKFILLED), at(FIRST)
@@ -139,6 +140,23 @@ def test_a_forecast_that_a_later_release_carries_on_is_scored_once_under_the_rel
 def test_scores_of_releases_that_a_backfill_published_are_marked(line: Line) -> None:
     marks = line.seen["at last"].groupby("release")["backfill"].unique().map(list).to_dict()
     assert marks == {line.released[BACKFILLED]: [True], line.released[FIRST]: [False], line.released[SECOND]: [False]}
+
+
+def test_a_run_takes_its_intervals_after_what_became_of_the_release_before_it_but_not_of_a_backfilled_one(
+    line: Line,
+) -> None:
+    rows = line.seen["after a quarter"]
+    rows = rows[rows["release"].eq(line.released[FIRST])]
+    outside = [1 - rows.loc[rows["ds"].eq(pd.Timestamp(f"2020-{m:02d}-01")), "covered80"].mean() for m in (7, 8, 9)]
+    allowed = 0.2
+    for share in outside:
+        allowed = min(max(allowed + 0.15 * (0.2 - share), 0.1), 0.4)
+    for as_of, cycles, level in ((FIRST, 0, 0.8), (BACKFILLED, 0, 0.8), (SECOND, 3, 1 - allowed)):
+        release = releases.load(line.ws, line.released[as_of])
+        assert release is not None
+        shared = line.ws.objects.get(f"runs/{release.run_key}/fleet.json")
+        assert (shared["cycles"], shared["levels"]["0.8"]) == (cycles, pytest.approx(level))
+    assert allowed != 0.2
 
 
 def test_an_airport_that_was_never_forecast_has_no_scores(line: Line) -> None:

@@ -14,6 +14,7 @@ from paxcast.adapters.spark import PackedHistory
 from paxcast.core.candidates import History, Refitting
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.composition import compose
+from paxcast.core.errors import FitFailed
 from paxcast.core.outcome import FAILED, OK, Outcome, evaluation_of
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
@@ -164,6 +165,40 @@ def test_a_pinned_method_competes_alone_however_bad_it_is(ws: Workspace, compete
     assert found is not None
     assert found.pinned
     assert compose(evaluation_of(found), "inverse_square").weights == {"odd": 1.0}
+
+
+def test_a_pinned_method_that_cannot_be_fitted_is_named_with_the_reason(ws: Workspace, compete: Compete) -> None:
+    def unfit(series: Series, horizon: int) -> Values:
+        raise FitFailed("AAA: odd needs more of everything")
+
+    compete(unfit)
+    expected = (
+        "odd, which overrides pin, could not be fitted: AAA: odd needs more of everything; seasonal naive is published"
+    )
+    assert made(ws, competing=("odd",), pinned=True)(history()).reason == expected
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    assert (found.status, found.reason) == (OK, expected)
+    assert compose(evaluation_of(found), "best").weights == {"seasonal_naive": 1.0}
+
+
+def test_nor_is_a_history_too_short_for_a_pinned_method_passed_over_in_silence(ws: Workspace, compete: Compete) -> None:
+    compete(straight)
+    whole = history()
+    short = replace(whole, days=whole.days[:15], values=whole.values[:15])
+    answer = made(ws, competing=("odd",), pinned=True)(short)
+    assert (answer.status, answer.reason.split(": ")[1]) == (
+        OK,
+        "too few periods to judge a method on; seasonal naive is published",
+    )
+
+
+def test_of_a_pinned_method_that_was_fitted_and_of_one_that_nobody_pinned_there_is_no_reason(
+    ws: Workspace, compete: Compete
+) -> None:
+    compete(straight)
+    assert made(ws, competing=("odd",), pinned=True)(history()).reason == ""
+    assert made(ws, attempt=2)(replace(history(), checksum="second")).reason == ""
 
 
 def test_an_airport_that_takes_too_long_has_failed_with_the_setting_to_raise(ws: Workspace, compete: Compete) -> None:

@@ -10,11 +10,25 @@ shock neither widens them without end nor lets the years before it narrow them t
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
+from paxcast.core.columns import DS, Y
 from paxcast.core.intervals import LEVELS
 
 GAMMA = 0.15
 WITHIN = 2.0
 Covered = Mapping[float, float]  # by nominal level, the share of a cycle's actuals inside
+
+
+def cycles(rows: pd.DataFrame) -> list[Covered]:
+    """What became of intervals: by period, oldest first, the share of its actuals inside, over airports and steps.
+
+    rows: one for each forecast of a period, columns ds, y, lo80, hi80, lo95, hi95; y is NaN where nothing is known yet.
+    """
+    seen = rows[rows[Y].notna()]
+    inside = {a: seen[Y].between(seen[f"lo{100 * a:.0f}"], seen[f"hi{100 * a:.0f}"]) for a in LEVELS}
+    shares = pd.DataFrame(inside).groupby(seen[DS]).mean()
+    return [dict(zip(LEVELS, row, strict=True)) for row in shares.to_numpy().tolist()]
 
 
 def effective_levels(cycles: Sequence[Covered]) -> dict[float, float]:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from paxcast.core import calendar, composition, intervals
+from paxcast.core import adaptation, calendar, composition, intervals
+from paxcast.core.adaptation import Covered
 from paxcast.core.columns import AIRPORT, DS, Y
 from paxcast.core.composition import Composed, Evaluation
 from paxcast.core.intervals import Band
@@ -71,18 +72,13 @@ def rows(airport: str, origin: pd.Timestamp, method: str, ds: Sequence[str], ban
     )
 
 
-def cycles(earlier: Sequence[pd.DataFrame], method: str, origin: pd.Timestamp) -> list[dict[float, float]]:
+def cycles(earlier: Sequence[pd.DataFrame], method: str, origin: pd.Timestamp) -> list[Covered]:
     """What was known at an origin of a method's earlier intervals: by period, oldest first, the shares inside.
 
     earlier: the rows of earlier origins. Periods after the origin are not looked at.
     """
-    own = [rows[(rows["method"] == method) & (rows[DS] <= origin) & rows[Y].notna()] for rows in earlier]
-    seen = pd.concat(own) if any(len(rows) for rows in own) else pd.DataFrame()
-    if seen.empty:
-        return []
-    inside = {0.80: seen[Y].between(seen["lo80"], seen["hi80"]), 0.95: seen[Y].between(seen["lo95"], seen["hi95"])}
-    shares = pd.DataFrame(inside).groupby(seen[DS]).mean().sort_index()
-    return [dict(zip(inside, row, strict=True)) for row in shares.to_numpy().tolist()]
+    own = [rows[(rows["method"] == method) & (rows[DS] <= origin)] for rows in earlier]
+    return adaptation.cycles(pd.concat(own)) if own else []
 
 
 def errors(rows: pd.DataFrame) -> pd.DataFrame:

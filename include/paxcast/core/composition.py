@@ -100,12 +100,15 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     """The published combination of one airport.
 
     Of all that compete, where that did not worse than seasonal naive in the folds; else of those that themselves did
-    not, whose mean cannot; else seasonal naive, as where nothing can be judged. What a person has pinned is not asked.
+    not, whose mean cannot; else seasonal naive, as where nothing can be judged or fitted. What a person has pinned is
+    not asked.
     """
     folds = airport.folds
     if folds is None or not airport.competes.any():
         unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
-        return _composed(airport, _naive(airport), unseen, "too few periods to judge a method on", gated=False)
+        unfitted = "the pinned method could not be fitted" if airport.pinned else "no candidate could be fitted"
+        reason = "too few periods to judge a method on" if folds is None else unfitted
+        return _composed(airport, _naive(airport), unseen, reason, gated=False)
     limit = float(combination.fold_errors(folds.forecast[0], folds).mean())
     sound = airport.competes & (folds.errors().mean(axis=1) <= limit)
     for members, how in ((airport.competes, "pinned" if airport.pinned else rule), (sound, f"{rule} of the sound")):

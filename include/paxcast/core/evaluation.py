@@ -39,7 +39,7 @@ class Window:
     level: float
 
     def forecast(self, evaluator: Evaluator, parameters: Parameters) -> Array:
-        """[H] a specification's forecast of it, as it might have been published. Raises FitFailed."""
+        """[H] a specification's forecast of it, see `publishable`. Raises FitFailed."""
         return publishable(evaluator.forecast(parameters, self.fold), self.most)
 
     def mase(self, forecast: Array) -> float:
@@ -85,7 +85,12 @@ def windows(history: History, folds: Sequence[Fold], actual: Array, counts: Flag
 
 
 def publishable(forecast: Array, most: float) -> Array:
-    """A forecast as it may be published: never negative, never beyond what a history makes believable."""
+    """A forecast as it may be published: never negative, never beyond what a history makes believable.
+
+    One with a value that is not finite is NaN throughout: clipped, an infinity would pass for a number.
+    """
+    if not np.isfinite(forecast).all():
+        return np.full(len(forecast), np.nan)
     return np.clip(forecast, 0.0, most)
 
 
@@ -100,7 +105,7 @@ def level(train: Series) -> float:
 
 
 def forecasts(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> Array:
-    """[K, H] a specification's forecast of each window, in order. Raises FitFailed if one cannot be fitted."""
+    """[K, H] a specification's forecast of each window, in order; NaN where it is no number. Raises FitFailed."""
     return np.array([window.forecast(evaluator, parameters) for window in windows])
 
 

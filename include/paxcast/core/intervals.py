@@ -108,10 +108,11 @@ def band(yhat: Array, fleet: Pool, error_size: float) -> Band:
     return Band(yhat, low[0.80], yhat + half[0.80], low[0.95], yhat + half[0.95])
 
 
-def confidence(interval: Band, seasons_of_history: float) -> str:
+def confidence(interval: Band, seasons_of_history: float, doubted: bool = False) -> str:
     """`high`, `low` or `do not publish`: from the mean width of the 80 % interval against the mean level.
 
-    At most 0.5 of the level is high, up to 1.5 is low; fewer than two seasons of history are never high.
+    At most 0.5 of the level is high, up to 1.5 is low. Fewer than two seasons of history are never high, nor is what is
+    doubted: the past says nothing of how far a forecast is off that follows a slip, or an airport that has closed.
     """
     level = float(np.mean(interval.yhat))
     width = float(np.mean(interval.hi80 - interval.lo80))
@@ -119,7 +120,7 @@ def confidence(interval: Band, seasons_of_history: float) -> str:
         return "low" if width == 0 else "do not publish"
     if width > 1.5 * level:
         return "do not publish"
-    return "high" if width <= 0.5 * level and seasons_of_history >= 2 else "low"
+    return "high" if width <= 0.5 * level and seasons_of_history >= 2 and not doubted else "low"
 
 
 def _ratios(missed: Missed, middle: float) -> list[Array]:

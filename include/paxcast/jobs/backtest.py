@@ -45,18 +45,21 @@ def backtest(
     """Forecast from each origin, the start of the last known period; the table of errors by method and slice.
 
     Writes out/forecasts.parquet: airport, origin, method, ds, y, yhat, lo80, hi80, lo95, hi95, and out/errors.parquet:
-    one row for each airport, origin and method. Raises ConfigurationError for an origin that is no period of the data,
-    or from which nothing can be forecast.
+    one row for each airport, origin and method; where airports failed, out/failed.csv: airport, origin, reason. Raises
+    ConfigurationError for an origin that is no period of the data, or from which nothing can be forecast.
     """
     if candidates:
         ws = replace(ws, settings=ws.settings.with_candidates(candidates))
     code = histories.frequency(ws)
     everything = ws.tables.read("observations", [(FLEET, "=", ws.fleet)])
     if everything.empty:
-        raise ConfigurationError(f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first")
+        raise ConfigurationError(histories.nothing_ingested(ws))
     frames: list[pd.DataFrame] = []
+    failed: list[dict[str, str]] = []
     for origin in sorted(_periods(ws, everything, origins)):  # intervals learn from the origins before
-        made = rows_of(look_back(ws, session, everything, origin, horizon, code), frames)
+        look = look_back(ws, session, everything, origin, horizon, code)
+        failed += [{AIRPORT: a, "origin": f"{origin:%Y-%m-%d}", "reason": why} for a, why in look.failed.items()]
+        made = rows_of(look, frames)
         frames.append(made.merge(actual(ws, everything, made, code), on=[AIRPORT, DS], how="left"))
         log.info("origin %s: %d airports", origin.date(), made[AIRPORT].nunique())
     rows = pd.concat(frames, ignore_index=True)
@@ -64,7 +67,17 @@ def backtest(
     rows[backtesting.COLUMNS].to_parquet(out / "forecasts.parquet", index=False)
     errors = backtesting.errors(rows)
     errors.to_parquet(out / "errors.parquet", index=False)
+    _write_failed(failed, out / "failed.csv")
     return backtesting.table(errors)
+
+
+def _write_failed(failed: list[dict[str, str]], path: Path) -> None:
+    """Who is missing, and from which origin; the list of an earlier backtest in the same folder does not stay."""
+    path.unlink(missing_ok=True)
+    if failed:
+        pd.DataFrame(failed).to_csv(path, index=False)
+        airports = len({row[AIRPORT] for row in failed})
+        log.warning("%d airports failed at one origin or more, and have no rows there: see %s", airports, path)
 
 
 def _periods(ws: Workspace, everything: pd.DataFrame, origins: Sequence[str]) -> list[pd.Timestamp]:
@@ -96,7 +109,8 @@ class LookBack:
     """The line re-run from one origin, the start of the last known period, for the airports that could be forecast.
 
     All by airport, in one order. `airports`: what its candidates did; `published`: what that became under the fleet's
-    `rule`; `histories`: what was known then; `scales`: its seasonal naive errors, see `backtesting.scale_of`.
+    `rule`; `histories`: what was known then; `scales`: its seasonal naive errors, see `backtesting.scale_of`. `failed`:
+    the airports that could not be tuned, with the reason.
     """
 
     origin: pd.Timestamp
@@ -107,6 +121,7 @@ class LookBack:
     published: Mapping[str, Composed]
     histories: Mapping[str, PackedHistory]
     scales: Mapping[str, tuple[float, float]]
+    failed: Mapping[str, str]
 
 
 def look_back(
@@ -117,7 +132,7 @@ def look_back(
     horizon: int,
     code: str,
 ) -> LookBack:
-    """Tune every airport as of an origin, and compose what would have been published.
+    """Tune every airport that is not excluded as of an origin, and compose what would have been published.
 
     everything: all vintages of the fleet's observations; only what was known at the origin is looked at. Raises
     ConfigurationError where nothing was, or no airport could be forecast.
@@ -129,9 +144,14 @@ def look_back(
         raise ConfigurationError(
             f"--origins: nothing was known as of {calendar.as_of_text(as_of)}; choose a later date"
         )
+    rows = rows[~rows[AIRPORT].isin([a for a in ws.settings.overrides if ws.settings.excluded(a)])]
+    if rows.empty:
+        raise ConfigurationError(
+            f"--origins: overrides in {ws.settings.origin} exclude every airport known by {origin:%Y-%m-%d}"
+        )
     quarantined = {v.airport for v in judge_fleet(rows, as_of, validate.rules(ws)) if v.quarantined}
     rows = scoring.usable(rows)
-    found = _tuned(ws, session, rows, as_of, origin, horizon, code, quarantined)
+    found, failed = _tuned(ws, session, rows, as_of, origin, horizon, code, quarantined)
     results = {r.airport: r for r in found if r.status == OK}
     if not results:
         raise ConfigurationError(
@@ -151,6 +171,7 @@ def look_back(
         published={airport: composition.compose(airports[airport], rule) for airport in airports},
         histories={history.airport: history for history in tune.packed(rows)},
         scales={str(a): backtesting.scale_of(g[Y].to_numpy(), g[DS], code) for a, g in rows.groupby(AIRPORT)},
+        failed=failed,
     )
 
 
@@ -203,7 +224,8 @@ def _tuned(
     horizon: int,
     code: str,
     quarantined: set[str],
-) -> list[Outcome]:
+) -> tuple[list[Outcome], dict[str, str]]:
+    """The outcomes of the airports that were tuned, and why the others were not."""
     config_hash = identity.digest([ws.settings.numbers(), horizon, len(rows)], 8)
     run_key = f"backtest-{ws.fleet}-{origin:%Y%m%d}-{config_hash}"
     season = calendar.frequency(code).season
@@ -236,7 +258,7 @@ def _tuned(
             f"{failed[0].reason}"
         )
     found = [ledger.load(ws.objects, run_key, h.airport, h.checksum) for h in packed]
-    return [result for result in found if result is not None]
+    return [result for result in found if result is not None], {r.airport: r.reason for r in failed}
 
 
 def _task(ws: Workspace, airport: str, as_of: pd.Timestamp, config_hash: str, horizon: int) -> TuningTask:

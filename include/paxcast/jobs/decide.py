@@ -1,6 +1,7 @@
 """Decide: from what every candidate forecast for every airport to what is published of each, once and for good.
 
-runs/RUN_KEY/fleet.json   the rule and the errors that airports share, fixed when the whole fleet is first decided
+runs/RUN_KEY/fleet.json   the rule and the errors that airports share, fixed when the whole fleet is first decided;
+                          with the levels that intervals are taken at after what became of those of earlier releases
 runs/RUN_KEY/part.json    the same for airports asked for by name before the whole fleet was
 
 An airport that is finished later under the same key, after a failure, is decided with what is fixed there, so that it
@@ -17,20 +18,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from paxcast.core import composition, intervals
+from paxcast.core import adaptation, calendar, composition, intervals, scoring
 from paxcast.core import outcome as outcomes
+from paxcast.core.adaptation import Covered
 from paxcast.core.columns import FLEET
 from paxcast.core.composition import Composed, Evaluation
 from paxcast.core.intervals import Pool
 from paxcast.core.outcome import Outcome
 from paxcast.core.release import Entry, Release
-from paxcast.jobs import ledger
+from paxcast.jobs import ledger, score
 from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.decide")
 KEY = ["run_key", "airport", "checksum"]
 STEP = ["yhat", "lo80", "hi80", "lo95", "hi95"]
 READERS = 8
+DOUBTED = {"unconfirmed", "closed"}  # steps of a treatment after which no forecast is of high confidence
 WHOLE, PART = "fleet.json", "part.json"
 Key = tuple[str, str]  # airport, checksum
 Shared = dict[str, Any]
@@ -103,9 +106,25 @@ def _fleet(ws: Workspace, results: Sequence[Outcome], base: Release | None) -> S
     before = (_on_record(ws, base.run_key) or {}).get("rule") if base else None
     rule, errors = composition.fleet_rule(airports, before, ws.settings.promotion.margin)
     missed = [composition.missed(airport, composition.compose(airport, rule)) for airport in airports]
-    pool = intervals.pool(missed, airports[0].forecast.shape[1])
+    cycles = _cycles(ws, calendar.parse_as_of(results[0].as_of))
+    levels = adaptation.effective_levels(cycles)
+    pool = intervals.pool(missed, airports[0].forecast.shape[1], effective=levels)
     log.info("rule %s: MASE in unseen folds %s", rule, ", ".join(f"{r} {e:.3f}" for r, e in sorted(errors.items())))
-    return {"rule": rule, "errors": errors, "airports": len(airports), "pool": pool.as_json()}
+    taken = {str(nominal): level for nominal, level in levels.items()}
+    log.info("intervals after %d periods: %s", len(cycles), ", ".join(f"{a} at {b:.3f}" for a, b in taken.items()))
+    shared = {"rule": rule, "errors": errors, "airports": len(airports), "pool": pool.as_json()}
+    return {**shared, "cycles": len(cycles), "levels": taken}
+
+
+def _cycles(ws: Workspace, as_of: pd.Timestamp) -> list[Covered]:
+    """What is known at `as_of` of the intervals of releases before it, scored first.
+
+    Not of those that a backfill published: they were never in force, and its runs go on at once, in no order.
+    """
+    score.score(ws, as_of)
+    rows = score.read(ws, as_of)
+    in_force = (rows[scoring.FORECAST_AS_OF] < as_of) & ~rows["backfill"].astype(bool)
+    return adaptation.cycles(rows[in_force])
 
 
 def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[str, Any]:
@@ -115,6 +134,7 @@ def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[s
     band = intervals.band(composed.forecast, pool, intervals.size(missed, pool.middle, airport.level))
     parameters = {e["candidate"]: e["parameters"] for e in result.entrants if e["candidate"] in composed.weights}
     seasons = result.seasons if airport.folds is not None else 0.0  # where no method was judged it is never high
+    doubted = any(step["what"] in DOUBTED for step in result.steps)
     return {
         FLEET: result.fleet,
         "run_key": result.run_key,
@@ -130,7 +150,7 @@ def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[s
         "cv_mase": composed.cv_mase,
         "cv_mase_naive": composed.cv_mase_naive,
         **_tested(airport, composed),
-        "confidence": intervals.confidence(band, seasons),
+        "confidence": intervals.confidence(band, seasons, doubted),
         "forecast": json.dumps({"ds": result.ds, **{name: _plain(getattr(band, name)) for name in STEP}}),
     }
 

@@ -16,7 +16,7 @@ from paxcast.adapters.mlflow_registry import Registry
 from paxcast.core import prophet_map
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import InfrastructureError
-from paxcast.jobs import searches
+from paxcast.jobs import histories, searches, validate
 from paxcast.jobs.workspace import Workspace
 
 LEAST_JAVA = 17
@@ -46,6 +46,7 @@ def doctor(ws: Workspace, now: pd.Timestamp) -> list[Check]:
         lambda: _mlflow(ws),
         lambda: _disk(ws),
         lambda: _clock(ws, now),
+        lambda: _overrides(ws),
     ]
     return [check() for check in checks]
 
@@ -130,3 +131,11 @@ def _clock(ws: Workspace, now: pd.Timestamp) -> Check:
         f"{now:%Y-%m-%d %H:%M:%S} UTC",
         "" if well else f"the newest receipt is of {newest}: set the clock",
     )
+
+
+def _overrides(ws: Workspace) -> Check:
+    """Whether the fleet has every airport that `overrides` name; before any data it has none."""
+    unheard = validate.unheard_overrides(ws) if histories.ingested(ws) else ""
+    if unheard:
+        return Check("overrides", False, unheard, validate.UNHEARD_ADVICE)
+    return Check("overrides", True, f"of {len(ws.settings.overrides)} airports")

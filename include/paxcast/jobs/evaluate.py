@@ -18,6 +18,7 @@ import pandas as pd
 from paxcast.adapters import spark
 from paxcast.adapters.spark import PackedHistory
 from paxcast.core import calendar, curves, identity, scoring
+from paxcast.core.candidate_files import GIVEN
 from paxcast.core.columns import AIRPORT, DS, FLEET, KNOWN_AT, Y
 from paxcast.core.errors import ConfigurationError, UnknownAirports
 from paxcast.core.history import known
@@ -29,6 +30,7 @@ from paxcast.jobs.evaluated import PAXCAST, Evaluated, judged
 from paxcast.jobs.examiner import Assignment, Examiner, Made
 from paxcast.jobs.worker import raw_of
 from paxcast.jobs.workspace import Workspace
+from paxcast.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,6 +88,7 @@ def evaluate(
         origins=tuple(str(origin.date()) for origin in seen.origins),
         horizon=seen.horizon,
         rule=looks[-1].rule,
+        examined_without=_given(settings),
         findings=judged(tables, failed, seen.code, settings.schedule, settings.spark.worker_memory_mb),
         tables=tables,
     )
@@ -180,6 +183,12 @@ def _steps(looks: Sequence[LookBack], rows: pd.DataFrame) -> pd.DataFrame:
 
 
 # --- each airport examined
+
+
+def _given(settings: Settings) -> tuple[str, ...]:
+    """The candidates that an examined history has no forecast of: those trained across airports."""
+    pinned = [own.method for own in settings.overrides.values() if own.method]
+    return tuple(name for name in GIVEN if name in (*settings.candidates, *pinned))
 
 
 def _examined(

@@ -39,6 +39,7 @@ class Evaluated:
     origins: tuple[str, ...]
     horizon: int
     rule: str
+    examined_without: tuple[str, ...] = ()  # candidates that compete, but not in the examined forecast
     findings: tuple[Finding, ...]
     tables: Mapping[str, pd.DataFrame]
 
@@ -50,6 +51,7 @@ class Evaluated:
             "origins": list(self.origins),
             "horizon": self.horizon,
             "rule": self.rule,
+            "examined_without": list(self.examined_without),
             "findings": [finding.as_json() for finding in self.findings],
             "tables": {name: records(table) for name, table in self.tables.items()},
         }
@@ -198,10 +200,21 @@ def _sheet(result: Evaluated) -> Sheet:
             f"{len(result.airports)} airports, {result.horizon} periods ahead from {len(result.origins)} origins, "
             f"{result.origins[0]} to {result.origins[-1]}; rule {result.rule}.",
             findings.tally(result.findings),
+            *_without(result.examined_without),
         ),
         tables={"checks": checks, **{name: records(t) for name, t in result.tables.items() if name != "behaviour"}},
         figures=_figures(result.tables),
     )
+
+
+def _without(candidates: Sequence[str]) -> list[str]:
+    """What the checks on changed histories did not see."""
+    if not candidates:
+        return []
+    return [
+        f"Examined without {', '.join(candidates)}: behaviour, learning, staleness and cost are of what the other "
+        "candidates forecast together. A model of the whole fleet is not trained anew for each changed history."
+    ]
 
 
 def _figures(tables: Mapping[str, pd.DataFrame]) -> Sequence[Figure]:

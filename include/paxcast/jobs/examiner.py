@@ -2,7 +2,8 @@
 
 evaluations/KEY/AIRPORT-CHECKSUM.json   what was found out about one airport: a plain object, kept once
 
-The line is the one that publishes: treatment, folds, search, every candidate, the rule of the fleet, the gate.
+The line is the one that publishes: treatment, folds, search, every candidate but those trained across airports, the
+rule of the fleet, the gate.
 """
 
 import resource
@@ -21,7 +22,7 @@ from paxcast.core import behaviour, calendar, combination, composition, evaluati
 from paxcast.core.candidate_files import GIVEN
 from paxcast.core.candidates import Candidate
 from paxcast.core.candidates.registry import CANDIDATES
-from paxcast.core.errors import AirportTimeout, AirportTooLarge
+from paxcast.core.errors import AirportTimeout, AirportTooLarge, FitFailed
 from paxcast.core.evaluation import publishable
 from paxcast.core.outcome import FAILED, OK, Outcome
 from paxcast.core.past import Past
@@ -193,6 +194,8 @@ class Examiner:
             return np.empty(0)
         shares = np.array(list(weights.values()))
         forecasts = np.array([publishable(member, evaluation.most(series)) for member in members])
+        if not np.isfinite(forecasts).all():
+            raise FitFailed(f"{series.airport}: carried on from {made.origin}, a forecast is not a number")
         return combination.combined(shares / shares.sum(), forecasts)
 
 

@@ -28,8 +28,24 @@ def frequency(ws: Workspace) -> str:
     """The fleet's frequency: as stated, else that of its first receipt. Raises ConfigurationError if there is none."""
     code = ws.settings.source.frequency or ingested_frequency(ws)
     if code is None:
-        raise ConfigurationError(f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first")
+        raise ConfigurationError(nothing_ingested(ws))
     return code
+
+
+def ingested(ws: Workspace) -> bool:
+    """Whether the fleet ever received anything."""
+    return not ws.tables.read("receipts", [(FLEET, "=", ws.fleet)], ["receipt"]).empty
+
+
+def check_ingested(ws: Workspace) -> None:
+    """Raises ConfigurationError where the fleet received nothing yet."""
+    if not ingested(ws):
+        raise ConfigurationError(nothing_ingested(ws))
+
+
+def nothing_ingested(ws: Workspace) -> str:
+    """What to tell a person who asks something of a fleet that received nothing yet."""
+    return f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first"
 
 
 def ingested_frequency(ws: Workspace) -> str | None:

@@ -141,7 +141,7 @@ def _context(run: Run) -> dict[str, Any]:
     name = f"runs/{run.run_key}/context.json"
     previous = releases.newest_before(run.ws, run.as_of, for_backfill=run.request.backfill)
     entries = previous.entries if previous else ()
-    champions = {e.airport: e.parameters for e in entries}
+    champions = {e.airport: _by_candidate(e.parameters) for e in entries}
     fresh = {
         "previous_release": previous.release_id if previous else None,
         "champions": champions,
@@ -150,6 +150,11 @@ def _context(run: Run) -> dict[str, Any]:
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(name, fresh)
     return run.ws.objects.get(name) or fresh
+
+
+def _by_candidate(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """An entry's parameters by candidate; releases made before there were combinations have {name: value} there."""
+    return {name: own for name, own in parameters.items() if isinstance(own, dict)}
 
 
 def _record_quarantined(run: Run, bad: pd.DataFrame) -> None:
@@ -174,7 +179,9 @@ def _record_quarantined(run: Run, bad: pd.DataFrame) -> None:
 def _nothing(run: Run, bad: pd.DataFrame) -> str:
     as_of = calendar.as_of_text(run.as_of)
     if bad.empty:
-        return f"fleet {run.ws.fleet}: nothing is known as of {as_of}; choose a later date, or ingest older data"
+        return (
+            f"fleet {run.ws.fleet}: nothing is known as of {as_of}; choose a later date, or `paxcast ingest` older data"
+        )
     first = bad.iloc[0]
     return (
         f"fleet {run.ws.fleet}: all {len(bad)} airports are quarantined as of {as_of}; "

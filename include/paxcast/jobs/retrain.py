@@ -29,7 +29,7 @@ def retrain(ws: Workspace, request: Request, now: pd.Timestamp) -> dict[str, Any
     """
     run = open_run(ws, request)
     if request.dry_run:
-        return _planned_only(plan.plan(run, validate.validate(run)).manifest)
+        return _planned_only(ws, plan.plan(run, validate.validate(run)).manifest)
     with lease.held_by_this_process(ws, lease.of_date(request.as_of), request.request_id, run.run_key):
         return _line(run, now)
 
@@ -73,12 +73,15 @@ def session_of(ws: Workspace) -> "Iterator[SparkSession | None]":
         yield session
 
 
-def _planned_only(manifest: Manifest) -> dict[str, Any]:
+def _planned_only(ws: Workspace, manifest: Manifest) -> dict[str, Any]:
+    done = ledger.finished(ws.objects, manifest.run_key)
     return {
         "run_key": manifest.run_key,
         "as_of": manifest.as_of,
         "dry_run": True,
         "planned": [a.airport for a in manifest.airports],
+        "would_refit": [a.airport for a in manifest.airports if (a.airport, a.checksum) not in done],
+        "already_done": [a.airport for a in manifest.airports if (a.airport, a.checksum) in done],
         "quarantined": list(manifest.quarantined),
     }
 

@@ -1,5 +1,6 @@
 """Validate: judge every airport's history at `as_of`. Bad airports are quarantined with reasons, never the fleet."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from paxcast.core.quality import QualityRules, Verdict, judge_fleet
 from paxcast.jobs import histories
 from paxcast.jobs.run import Run
 from paxcast.jobs.workspace import Workspace
+
+log = logging.getLogger("paxcast.validate")
+MOST_NAMED = 10
+UNHEARD_ADVICE = "write the codes as in the data, or remove them; if their data are still to come, ignore this"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,13 @@ def rules(ws: Workspace) -> QualityRules:
 def validate(run: Run) -> Validated:
     """Write one row an airport to `quality`, in the place of an earlier try's. Writes nothing on a dry run."""
     ws = run.ws
+    histories.check_ingested(ws)
     version = ws.tables.version("observations")
     if version < 0:
-        raise ConfigurationError(f"fleet {ws.fleet}: nothing was ingested yet; run `paxcast ingest` first")
+        raise ConfigurationError(histories.nothing_ingested(ws))
+    unheard = unheard_overrides(ws)
+    if unheard:
+        log.warning("%s; %s", unheard, UNHEARD_ADVICE)
     verdicts = judge(run, version)
     used = sum(v.rows_used for v in verdicts)
     if not run.request.dry_run:
@@ -52,6 +61,18 @@ def validate(run: Run) -> Validated:
     return Validated(
         version, len(verdicts), sum(v.quarantined for v in verdicts), sum(v.rows_known for v in verdicts), used
     )
+
+
+def unheard_overrides(ws: Workspace) -> str:
+    """What is wrong with `overrides` that name airports of which the fleet never received a row; empty if none do."""
+    named = set(ws.settings.overrides)
+    for table in ("observations", "rejects") if named else ():
+        named -= set(ws.tables.read(table, [(FLEET, "=", ws.fleet)], [AIRPORT])[AIRPORT].dropna())
+    if not named:
+        return ""
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    listed = ", ".join(sorted(named)[:MOST_NAMED]) + more
+    return f"{ws.settings.origin}: overrides: {listed}: fleet {ws.fleet} has no such airport, so they change nothing"
 
 
 def judge(run: Run, version: int) -> list[Verdict]:

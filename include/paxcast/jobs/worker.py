@@ -22,7 +22,7 @@ from paxcast.core.outcome import Outcome
 from paxcast.core.past import Past
 from paxcast.core.search import Search
 from paxcast.core.treatment import Raw, Rules, on_grid
-from paxcast.core.tuning import TuningTask
+from paxcast.core.tuning import Tuned, TuningTask
 from paxcast.jobs import ledger, searches
 
 MOST_WORKERS_LOST = 2  # fewer than the four tries that Spark gives a task, so that its other airports get their turn
@@ -74,7 +74,8 @@ class AirportWorker:
             ):
                 past, task = self._past(history), self.tasks[history.airport]
                 tuned = tuning.tune(past, task, self._candidates(history.airport), self.search)
-                values = outcome.tuned_values(past, tuned, self.competing[history.airport]) | {"pinned": task.pinned}
+                values = outcome.tuned_values(past, tuned, self.competing[history.airport])
+                values |= {"pinned": task.pinned, "reason": _reason(task, tuned, self.competing[history.airport])}
                 json.dumps(values, allow_nan=False)  # a ValueError here, not where the outcome is stored
                 return values, airport_model.as_text(tuned)
         except (AirportTimeout, AirportTooLarge) as err:
@@ -103,6 +104,16 @@ class AirportWorker:
             seconds=round(seconds, 3),
             **values,
         )
+
+
+def _reason(task: TuningTask, tuned: Tuned, competing: tuple[str, ...]) -> str:
+    """Why the method that a person has pinned has no forecast; empty where it has one, and where none is pinned."""
+    entered = {entrant.specification.candidate for entrant in tuned.entrants}
+    if not task.pinned or entered.intersection(competing):
+        return ""
+    method = ", ".join(competing)
+    why = tuned.left_out.get(method, "too few periods to judge a method on")
+    return f"{method}, which overrides pin, could not be fitted: {why}; seasonal naive is published"
 
 
 def _lost(workers: int) -> dict[str, Any]:

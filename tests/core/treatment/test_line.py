@@ -186,12 +186,56 @@ def test_a_wild_value_is_replaced_by_its_season_and_may_be_left_alone():
     assert treat(airport(y), Rules(outliers=False)).series.y[50] == y[50]
 
 
+def test_a_newest_value_that_would_be_wild_is_kept_and_on_record():
+    y = traffic(96)
+    y[-1] *= 100
+    treated = treat(airport(y), Rules())
+    assert treated.steps == (Step("unconfirmed", "not replaced", "2017-12-01", "2017-12-01", 1),)
+    assert treated.series.y.tolist() == y.tolist()
+    assert treated.observed.all()
+    assert treat(airport(y), Rules(outliers=False)).steps == ()
+
+
+def test_what_was_replaced_in_the_last_season_is_not_unconfirmed_and_what_the_2_percent_spare_is():
+    y = traffic(96)  # of which one may be replaced
+    y[90] *= 1000
+    assert [s.what for s in treat(airport(y), Rules()).steps] == ["outlier"]
+    y[86] *= 100
+    steps = treat(airport(y), Rules()).steps
+    assert [(s.what, s.first) for s in steps] == [("outlier", "2017-07-01"), ("unconfirmed", "2017-03-01")]
+
+
+def test_of_a_history_that_was_cut_the_unconfirmed_period_is_the_one_it_was():
+    y = np.concatenate([np.zeros(7), traffic(60)])
+    y[-1] *= 100
+    assert told(treat(airport(y), Rules()), "unconfirmed") == [("not replaced", "2015-07-01", 1)]
+
+
 def shocked(periods: int = 96, factor: float = 0.2, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """A history from 2016 on with Covid-19 in it, and what it would have been without."""
     y = traffic(periods, noise=noise)
     low = y.copy()
     low[50:74] *= factor  # 2020-03..2022-02
     return low, y
+
+
+def doubted(y, periods: int) -> list[str]:
+    treated = treat(airport(y, start="2016-01-01").head(periods), Rules())
+    return [first for _, first, _ in told(treated, "unconfirmed")]
+
+
+def test_the_first_month_of_a_shock_is_doubted_until_the_next_one_is_like_it():
+    low, _ = shocked(noise=0.02)
+    assert [doubted(low, periods) for periods in (50, 51, 52, 53, 60)] == [[], ["2020-03-01"], [], [], []]
+
+
+@pytest.mark.parametrize("factor", [0.2, 1.0])  # the second is a configured shock that left no trace
+def test_in_a_shock_that_goes_on_a_wild_newest_value_is_doubted_and_in_one_that_is_over_it_is_part_of_that(factor):
+    y, _ = shocked(factor=factor, noise=0.02)
+    assert doubted(y, 71) == []
+    y[70] *= 50
+    assert doubted(y, 71) == ["2021-11-01"]
+    assert doubted(y, 76) == []
 
 
 def test_a_closed_shock_is_bridged_to_what_it_would_have_been():

@@ -1,4 +1,4 @@
-"""Single wild values are found; feasts, drops, new levels, the last value and noise are left alone."""
+"""Single wild values are found; feasts, drops, new levels and noise are left alone, the last value is doubted."""
 
 import math
 import statistics
@@ -6,6 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
+from paxcast.core.treatment import outliers
 from paxcast.core.treatment.outliers import wild
 
 SEASON = {"MS": 12, "W": 52, "D": 7}
@@ -20,8 +21,12 @@ def at(y: np.ndarray, code: str = "MS") -> list[int]:
     return np.flatnonzero(wild(y, code)).tolist()
 
 
+def unconfirmed(y: np.ndarray, code: str = "MS") -> list[int]:
+    return np.flatnonzero(outliers.unconfirmed(y, code, wild(y, code))).tolist()
+
+
 def slow(y: list[float], season: int, factor: float) -> list[int]:
-    """As the module's docstring says it, period by period, for positive values; without the 2 %."""
+    """As the module's docstring says it, period by period, for positive values; without the 2 %, and with the last."""
 
     def ratio(t: int, other: int) -> float | None:
         inside = 0 <= t < len(y) and 0 <= other < len(y)
@@ -51,7 +56,7 @@ def slow(y: list[float], season: int, factor: float) -> list[int]:
         beside = (gain(t - 1), gain(t + 1))
         return all(gain(t) * other <= 0 and abs(gain(t)) >= abs(other) for other in beside)
 
-    return [t for t in range(len(y) - 1) if gain(t) and single(t)]
+    return [t for t in range(len(y)) if gain(t) and single(t)]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -60,7 +65,18 @@ def test_what_is_wild_is_what_the_slow_oracle_says(seed):
     y = traffic(150, noise=0.1, seed=seed)
     for t in rng.choice(150, size=3, replace=False):
         y[t] *= rng.choice([0.05, 0.2, 0.4, 3, 20])
-    assert at(y) == slow(y.tolist(), 12, 2.0)
+    assert at(y) == [t for t in slow(y.tolist(), 12, 2.0) if t < 149]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_unconfirmed_is_what_the_slow_oracle_says_of_the_last_season_and_nobody_replaced(seed):
+    rng = np.random.default_rng(seed)
+    y = traffic(120, noise=0.05, seed=seed)  # of which two may be replaced
+    for t in [*rng.choice(119, size=5, replace=False), *[119] * (seed % 2)]:
+        y[t] *= rng.choice([0.05, 0.2, 3, 20])
+    replaced, found = at(y), slow(y.tolist(), 12, 2.0)
+    assert len(replaced) <= 2
+    assert unconfirmed(y) == [t for t in found if t >= 108 and t not in replaced]
 
 
 @pytest.mark.parametrize("code", sorted(SEASON))
@@ -73,10 +89,44 @@ def test_a_slip_of_the_unit_is_found_wherever_it_is_but_at_the_end(code, slip):
         assert at(slipped, code) == [t]
 
 
-def test_the_last_value_is_never_judged_as_nothing_later_is_known():
+@pytest.mark.parametrize("code", sorted(SEASON))
+@pytest.mark.parametrize("slip", [0.0, 0.01, 100])
+def test_the_last_value_is_never_replaced_but_unconfirmed_as_nothing_later_is_known(code, slip):
+    y = traffic(250, code)
+    assert unconfirmed(y, code) == []
+    y[-1] *= slip
+    assert (at(y, code), unconfirmed(y, code)) == ([], [249])
+
+
+def test_a_wild_value_is_unconfirmed_no_longer_once_another_has_come():
+    y = traffic(101)
+    y[99] *= 100
+    assert (at(y[:100]), unconfirmed(y[:100])) == ([], [99])
+    assert (at(y), unconfirmed(y)) == ([99], [])
+
+
+def test_what_the_2_percent_spare_is_unconfirmed_if_it_lies_in_the_last_season():
+    for t in (37, 38, 45, 48):
+        y = traffic(49)  # of which none may be replaced
+        y[t] *= 100
+        assert at(y) == []
+        assert unconfirmed(y) == [t]
+    y = traffic(49)
+    y[36] *= 100
+    assert unconfirmed(y) == []
+
+
+def test_two_at_the_end_and_a_feast_in_the_last_month_are_confirmed():
     y = traffic(100)
-    y[-1] *= 1000
-    assert at(y) == []
+    y[-2:] *= 100
+    assert unconfirmed(y) == []
+    feast = traffic(120)
+    feast[11::12] *= 5
+    assert unconfirmed(feast) == []
+
+
+def test_in_noise_hardly_a_last_value_is_unconfirmed():
+    assert sum(bool(unconfirmed(traffic(60, noise=0.3, seed=seed))) for seed in range(100)) <= 1
 
 
 def test_two_in_a_row_are_an_event_and_no_slip():

@@ -78,9 +78,19 @@ class _Work:
         if self.rules.outliers and not self.zero_heavy:
             usual = np.where(_inside(windows, len(self.y)), np.nan, self.y)
             self.wild = outliers.wild(usual, self.code)
-            for at in np.flatnonzero(self.wild):
-                self.note("outlier", "replaced", np.arange(len(usual)) == at)
+            self._note_each("outlier", "replaced", self.wild)
+            self._doubt(windows)
             self.y[self.wild], self.observed[self.wild] = np.nan, False
+
+    def _doubt(self, windows: Sequence[Window]) -> None:
+        """Notes newest values that are as wild, in a shock that goes on too: the level reached may be a slip."""
+        over = [window for window in windows if window.last < len(self.y) - 1]
+        usual = np.where(_inside(over, len(self.y)), np.nan, self.y)
+        self._note_each("unconfirmed", "not replaced", outliers.unconfirmed(usual, self.code, self.wild))
+
+    def _note_each(self, what: str, how: str, flags: Flags) -> None:
+        for at in np.flatnonzero(flags):
+            self.note(what, how, np.arange(len(flags)) == at)
 
     def windows(self) -> tuple[Window, ...]:
         """The shocks, configured and found; one that nothing was observed after goes on to the end."""

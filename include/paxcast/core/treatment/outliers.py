@@ -1,4 +1,4 @@
-"""Single wild values: a slip of the unit, a lost month. Never two in a row, never the last value.
+"""Single wild values: a slip of the unit, a lost month. Never two in a row; the last value may only be doubted.
 
 A value is compared with the same period of the two seasons before and the two after (daily data: weeks, as holidays
 move against any longer one). How far its ratio to such a period lies, in logarithms, from the median ratio of the two
@@ -25,14 +25,27 @@ AGREEING = 2
 
 def wild(y: Array, frequency: str) -> Flags:
     """Which values are wild, the wildest if there are more than may be replaced. y: [T] traffic, NaN is not judged."""
+    gain = _lone_gains(y, frequency)
+    gain[-1:] = 0.0  # what comes next may be like it
+    alone = np.flatnonzero(gain)
+    wildest = alone[np.argsort(-np.abs(gain[alone]), kind="stable")][: int(MOST * len(y))]
+    return np.isin(np.arange(len(y)), wildest)
+
+
+def unconfirmed(y: Array, frequency: str, replaced: Flags) -> Flags:
+    """Which values of the last season are as wild, the last one too, but were not replaced. y, replaced: [T]"""
+    newest = np.arange(len(y)) >= len(y) - calendar.frequency(frequency).season
+    doubted: Flags = newest & ~replaced & (_lone_gains(y, frequency) != 0)
+    return doubted
+
+
+def _lone_gains(y: Array, frequency: str) -> Array:
+    """What each value alone has gained or lost beyond the limit, as a logarithm; 0 within it. [T]"""
     gains, beside = _gains(_judged(y), calendar.frequency(frequency).season)
     gain = np.where(np.isfinite(gains).sum(axis=0) >= AGREEING, _agreed(np.concatenate([gains, beside])), 0.0)
     gain = gain.round(9)  # so that rounding decides no tie
     gain[np.abs(gain) <= _limit(gains, FACTOR[frequency])] = 0.0
-    alone = np.flatnonzero(_single(gain))
-    alone = alone[alone < len(y) - 1]
-    wildest = alone[np.argsort(-np.abs(gain[alone]), kind="stable")][: int(MOST * len(y))]
-    return np.isin(np.arange(len(y)), wildest)
+    return np.where(_single(gain), gain, 0.0)
 
 
 def _single(gain: Array) -> Flags:

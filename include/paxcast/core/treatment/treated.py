@@ -13,7 +13,7 @@ from paxcast.core.treatment.raw import Flags
 class Step:
     """One line of the record: what was met, what was done about it, the first and last period, and how many.
 
-    `what`: opening, gap, long_gap, outlier, shock, moved, closed, zero_heavy, tiny.
+    `what`: opening, gap, long_gap, outlier, unconfirmed, shock, moved, closed, zero_heavy, tiny.
     """
 
     what: str
