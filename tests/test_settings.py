@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from paxcast import settings as settings_module
 from paxcast.core import candidate_files
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.identity import digest
+from paxcast.core.treatment import public_holidays
 from paxcast.settings import Settings, fleet_files, load, load_fleet
 
 MINIMAL = "source: {kind: file, path: traffic.csv}\n"
@@ -168,6 +171,10 @@ def test_every_wrong_setting_is_told_at_once(write):
             "history.shocks.0: Value error, war ends 2019-01-01, before it begins 2019-02-01; turn them",
         ),
         (MINIMAL + "search:", "search: Input should be"),
+        (MINIMAL + "history: {calendar: feasts}", "history.calendar: Input should be 'none', 'weekdays' or 'holidays'"),
+        (MINIMAL + "history: {country: France}", "history.country: String should match pattern"),
+        (MINIMAL + "history: {country: NO}", "history.country: Input should be a valid string"),  # YAML's word for no
+        (MINIMAL + "overrides: {AAA: {country: fr}}", "overrides.AAA.country: String should match pattern"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_place(write, text, where):
@@ -227,10 +234,15 @@ CHANGES = [
     "history: {shocks: []}",
     "history: {find_shocks: false}",
     "history: {shock_mode: keep}",
+    "history: {shock_mode: event}",
     "history: {outliers: false}",
+    "history: {calendar: none}",
+    "history: {calendar: weekdays}",
+    "history: {country: FR}",
     "overrides: {AAA: {method: seasonal_naive}}",
     "overrides: {AAA: {parameters: {growth: flat}}}",
     "overrides: {AAA: {exclude: true}}",
+    "overrides: {AAA: {country: FR}}",
     "overrides: {AAA: {events: [{name: fire, first: 2019-01-01, last: 2019-02-01}]}}",
     "candidates: [seasonal_naive]",
     "search: {algorithm: random}",
@@ -365,6 +377,46 @@ def test_the_events_of_an_airport_join_the_shocks_of_the_fleet_for_it_alone(writ
     shocks = {airport: [shock.name for shock in fleet.rules(airport).shocks] for airport in ("AAA", "BBB", None)}
     assert shocks["BBB"] == shocks[None] == ["after 9/11", "financial crisis", "Covid-19"]
     assert shocks["AAA"] == [*shocks[None], "fire"]
+
+
+COUNTRIES = "overrides: {LFPG: {country: BE}, QQQ: {country: CH}}"
+
+
+def test_an_airport_keeps_the_holidays_of_its_own_country_or_of_the_override_or_else_of_the_fleet(write):
+    told = {}
+    for history in ("", "history: {country: GB}\n"):
+        fleet = load(write(history + COUNTRIES))
+        told[history] = [
+            fleet.rules(airport).country for airport in ("JFK", "EGLL", "LFPG", "QQQ", "QQQQ", "A-1", None)
+        ]
+    alone, stated = told.values()
+    assert alone == ["US", "GB", "BE", "CH", None, None, None]
+    assert stated == ["US", "GB", "BE", "CH", "GB", "GB", None]
+
+
+def test_the_calendar_is_taken_out_with_its_holidays_unless_something_else_is_said(write):
+    assert load(write()).rules("JFK").calendar == "holidays"
+    for which in ("none", "weekdays", "holidays"):
+        assert load(write(f"history: {{calendar: {which}}}")).rules("JFK").calendar == which
+    assert load(write()).rules("JFK").feasts_moved == 0
+    assert load(write("history: {calendar: weekdays}\n" + COUNTRIES)).rules("LFPG").country is None
+
+
+@pytest.mark.parametrize(("which", "read"), [("none", False), ("weekdays", False), ("holidays", True)])
+def test_where_no_holidays_count_no_table_of_airports_is_read(write, which, read):
+    path = write(f"history: {{calendar: {which}, country: FR}}")
+    code = (
+        "import sys; from pathlib import Path; from paxcast.settings import load; "
+        f"print(load(Path({str(path)!r})).rules('JFK').country, 'airportsdata' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert told.split() == (["US", "True"] if read else ["None", "False"])
+
+
+def test_the_country_of_an_override_needs_no_table_of_airports(write):
+    public_holidays._airports.cache_clear()
+    assert load(write(COUNTRIES)).rules("LFPG").country == "BE"
+    assert public_holidays._airports.cache_info().misses == 0
 
 
 def test_an_airport_is_excluded_only_where_that_is_said(write):

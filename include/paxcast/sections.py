@@ -82,8 +82,16 @@ class HistorySettings(Section):
         ShockSettings(name="Covid-19", first=date(2020, 3, 1), last=date(2022, 2, 28)),
     )
     find_shocks: bool = Field(True, description="Look for others, as deep and as long.")
-    shock_mode: Literal["bridge", "keep"] = Field("bridge", description="Bridge shocks before fitting, or keep them.")
+    shock_mode: Literal["choose", "bridge", "event", "keep"] = Field(
+        "choose", description="Bridge shocks, take them out as one-off events, keep them, or what forecasts best."
+    )
     outliers: bool = Field(True, description="Replace single wild values before fitting.")
+    calendar: Literal["none", "weekdays", "holidays"] = Field(
+        "holidays", description="What of it is taken out before fitting: of months their length, rest days and Easter."
+    )
+    country: str | None = Field(
+        None, pattern="^[A-Z]{2}$", description="Whose public holidays count where an airport's code tells no country."
+    )
 
 
 class SearchSettings(Section):
@@ -146,6 +154,7 @@ class OverrideSettings(Section):
     method: str | None = Field(None, description="Publish this candidate alone, whatever it did in the folds.")
     parameters: dict[str, Value] = Field({}, description="Of its Prophets: not searched, but as stated.")
     exclude: bool = Field(False, description="No forecast of this airport.")
+    country: str | None = Field(None, pattern="^[A-Z]{2}$", description="Whose public holidays it keeps.")
     events: tuple[ShockSettings, ...] = Field(
         (), description="Disturbances of this airport, beside the fleet's shocks."
     )

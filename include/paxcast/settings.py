@@ -52,6 +52,7 @@ DEFAULT_CANDIDATES = (
     "auto_theta",
     "mstl",
     "anchored_prophet",
+    "fleet_gbm",
 )
 
 
@@ -114,16 +115,24 @@ class Settings(Section):
         """How histories are treated; an airport's with the events that its override names."""
         from paxcast.core.treatment import Rules, Shock
 
-        history = self.history
-        own = self.overrides.get(airport or "", OverrideSettings()).events
+        history, own = self.history, self.overrides.get(airport or "", OverrideSettings())
         return Rules(
             absent=self.source.absent,
             max_gap=history.max_gap,
-            shocks=tuple(Shock(s.first, s.last, s.name) for s in (*history.shocks, *own)),
+            shocks=tuple(Shock(s.first, s.last, s.name) for s in (*history.shocks, *own.events)),
             find_shocks=history.find_shocks,
             shock_mode=history.shock_mode,
             outliers=history.outliers,
+            calendar=history.calendar,
+            country=self.country(airport) if airport and history.calendar == "holidays" else None,
         )
+
+    def country(self, airport: str) -> str | None:
+        """Whose public holidays an airport keeps: as stated, or by its code. Two letters, None if it is unknown."""
+        from paxcast.core.treatment.public_holidays import country_of
+
+        stated = self.overrides.get(airport, OverrideSettings()).country
+        return stated or country_of(airport) or self.history.country
 
     def numbers(self) -> dict[str, Any]:
         """The part that changes numbers, as plain values: source mapping, history, candidates, search, folds."""

@@ -15,6 +15,7 @@ from paxcast.core.candidates.prophet import ProphetCandidate, predicted
 from paxcast.core.past import Past
 from paxcast.core.series import Series
 from paxcast.core.treatment import Raw, Rules, Shock
+from paxcast.core.treatment.calendar_effects import regressors
 from paxcast.core.treatment.shocks import configured
 
 Array = npt.NDArray[np.float64]
@@ -92,8 +93,32 @@ def test_dates_go_back_where_the_calendar_would_not_repeat_itself() -> None:
     (late,) = [v for v in behaviour.variants(seasonal(start="2075-01-01"), SHARP, 1) if v.name == "dates"]
     assert str(late.raw.ds[0])[:10] == "2047-01-01"
     assert late.rules.shocks[0].first == date(1984, 2, 29)
+    assert late.rules.feasts_moved == -28
     (usual,) = [v for v in behaviour.variants(seasonal(), SHARP, 1) if v.name == "dates"]
     assert str(usual.raw.ds[0])[:10] == "2036-01-01"
+
+
+@pytest.mark.parametrize("frequency", STEPS)
+@pytest.mark.parametrize("start", ["2007-12-31", "2075-12-30"])
+def test_feasts_move_with_the_dates_there_and_back(frequency: str, start: str) -> None:
+    begin = f"{start[:4]}-12-01" if frequency == "MS" else start
+    raw = seasonal(200 if frequency == "MS" else 400, frequency, begin)
+    rules = replace(SHARP, calendar="holidays", country="FR")
+    (dates,) = [v for v in behaviour.variants(raw, rules, 1) if v.name == "dates"]
+    assert dates.rules.feasts_moved == (28 if start < "2050" else -28)
+    found = []
+    for one, own in ((raw, rules), (dates.raw, dates.rules)):
+        found.append(
+            regressors(pd.Timestamp(one.ds[0]), len(raw.y) + 20, frequency, "holidays", "FR", own.feasts_moved)
+        )
+    (length, x), (length_then, x_then) = found
+    assert length.tolist() == length_then.tolist()
+    assert {name: values.tolist() for name, values in x.items()} == {
+        name: values.tolist() for name, values in x_then.items()
+    }
+    there = behaviour.shifted_rules(rules, 28)
+    assert behaviour.shifted_rules(there, 28).feasts_moved == 56
+    assert behaviour.shifted_rules(there, -28) == rules
 
 
 def test_shocks_move_with_the_dates() -> None:
@@ -224,7 +249,9 @@ def test_what_could_not_be_measured_neither_passes_nor_fails() -> None:
 # --- the real line, and a model that is overfitted on purpose
 
 
-def test_tuning_itself_sees_no_scale_no_order_no_code_and_no_year(tuner: Any) -> None:
+@pytest.mark.parametrize("which", ["none", "weekdays", "holidays"])
+@pytest.mark.parametrize("start", ["2008-01-01", "2078-01-01"])
+def test_tuning_itself_sees_no_scale_no_order_no_code_and_no_year(tuner: Any, which: str, start: str) -> None:
     task = tuner.task(candidates=("seasonal_naive", "scaled"), horizon=12)
     search = tuner.grid({"factor": 1.0}, {"factor": 1.02}, {"factor": 0.98})
 
@@ -232,7 +259,8 @@ def test_tuning_itself_sees_no_scale_no_order_no_code_and_no_year(tuner: Any) ->
         tuned = tuning.tune(Past(raw, rules), task, tuner.candidates(tuner.Scaled()), search)
         return tuned.entrants[-1].forecast
 
-    seen = behaviour.look(seasonal(), replace(SHARP, find_shocks=True), forecast, seed=1)
+    rules = replace(SHARP, find_shocks=True, calendar=which, country="FR")
+    seen = behaviour.look(seasonal(start=start), rules, forecast, seed=1)
     assert max(seen[name] for name in ("scale", "order of rows", "airport code", "dates")) < behaviour.SAME
     assert seen["event"] > 0.1
 

@@ -1,5 +1,7 @@
 """Weights from folds: each rule against a slow and obvious way, and against folds that decide nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,48 @@ def test_inverse_square_weighs_by_one_over_the_squared_mean_error() -> None:
     some = folds()
     inverse = [1 / (sum(row) / len(row)) ** 2 for row in slow_errors(some)]
     np.testing.assert_allclose(combination.inverse_square(some), [w / sum(inverse) for w in inverse], rtol=1e-12)
+
+
+def test_a_member_that_counts_for_four_weighs_as_four_like_it_would_together() -> None:
+    some = folds(members=3)
+    one = replace(some, prior=np.array([1.0, 4.0, 1.0]))
+    five = FoldForecasts(some.forecast[[0, 1, 1, 1, 1, 2]], some.actual, some.scale, some.counts)
+    weights = combination.inverse_square(five)
+    together = [weights[0], weights[1:5].sum(), weights[5]]
+    np.testing.assert_allclose(combination.inverse_square(one), together, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_prior_of_ones_is_none_and_no_other_rule_asks_for_one(rule: str) -> None:
+    some = folds()
+    ones = replace(some, prior=np.ones(4))
+    np.testing.assert_array_equal(RULES[rule](ones), RULES[rule](some))
+    other = replace(some, prior=np.array([1.0, 1.0, 4.0, 2.0]))
+    changed = not np.array_equal(RULES[rule](other), RULES[rule](some))
+    assert changed == (rule == "inverse_square")
+
+
+def test_a_prior_goes_with_its_members_and_with_every_fold() -> None:
+    some = replace(folds(), prior=np.array([1.0, 2.0, 3.0, 4.0]))
+    kept = some.of(np.array([False, True, False, True]))
+    assert kept.prior is not None
+    assert kept.prior.tolist() == [2.0, 4.0]
+    fewer = some.only(np.array([True, False, True, False, False]))
+    assert fewer.prior is not None
+    assert fewer.prior.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert folds().of(np.array([True, False, False, False])).prior is None
+    made, plain = (combination.cross_fitted("inverse_square", f) for f in (some, folds()))
+    weights = RULES["inverse_square"](some.only(np.arange(5) != 2))
+    np.testing.assert_allclose(made[2], np.tensordot(weights, some.forecast[:, 2], axes=1), rtol=1e-12)
+    assert not np.allclose(made, plain)
+
+
+def test_a_member_without_a_forecast_has_no_weight_whatever_it_counts_for() -> None:
+    some = replace(folds(), prior=np.array([1.0, 4.0, 1.0, 1.0]))
+    some.forecast[1, 2, 3] = np.nan
+    assert combination.inverse_square(some)[1] == 0
+    some.forecast[:, 2, 3] = np.nan  # of none can anything be said
+    assert combination.inverse_square(some).tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_a_member_that_never_missed_gets_nearly_all_the_weight_and_nothing_overflows() -> None:

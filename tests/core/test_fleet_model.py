@@ -5,18 +5,22 @@ import pandas as pd
 import pytest
 
 from paxcast.core import calendar, fleet_features, fleet_model
+from paxcast.core.candidates.adjusted import ahead, without
 from paxcast.core.past import Past
 from paxcast.core.treatment import Raw, Rules
+from paxcast.core.treatment.calendar_effects import estimate
 from paxcast.core.tuning import tune
 
 AS_IT_CAME = Rules(shocks=(), find_shocks=False, outliers=False)
+FRENCH = Rules(shocks=(), find_shocks=False, outliers=False, calendar="holidays", country="FR")
+LATER = Rules(shocks=(), find_shocks=False, outliers=False, calendar="holidays", country="FR", feasts_moved=28)
 MONTHS = 72
 STEP = {"D": "D", "W": "7D", "MS": "MS"}
 
 
-def airport(values, code="ATL", start="2010-01-01", frequency="MS"):
+def airport(values, code="ATL", start="2010-01-01", frequency="MS", rules=AS_IT_CAME):
     ds = pd.date_range(start, periods=len(values), freq=STEP[frequency]).to_numpy().astype("datetime64[ns]")
-    return Past(Raw(code, frequency, ds, np.asarray(values, dtype=np.float64)), AS_IT_CAME)
+    return Past(Raw(code, frequency, ds, np.asarray(values, dtype=np.float64)), rules)
 
 
 def traffic(seed, periods=MONTHS, season=12):
@@ -48,8 +52,9 @@ def test_every_airport_that_ends_at_the_cutoff_has_a_forecast_and_no_other():
     assert all(np.isfinite(forecast).all() for forecast in found.values())
 
 
-def test_nothing_after_the_cutoff_is_read():
-    known, later = fleet(), fleet()
+@pytest.mark.parametrize("rules", [AS_IT_CAME, FRENCH], ids=lambda rules: rules.calendar)
+def test_nothing_after_the_cutoff_is_read(rules):
+    known, later = fleet(rules=rules), fleet(rules=rules)
     for past in later.values():
         past.raw.y[-10:] = np.random.default_rng(3).uniform(0, 1e6, 10)
     cutoff = known["A00"].ds[-11]
@@ -79,16 +84,50 @@ def test_the_same_fleet_is_forecast_the_same_to_the_last_bit():
 
 
 @pytest.mark.parametrize("factor", [1000.0, 0.37])
-def test_another_unit_of_traffic_is_another_unit_of_the_forecast(factor):
-    other = {code: airport(factor * past.raw.y, code) for code, past in fleet().items()}
-    same(made(fleet()), made(other), factor)
-    one = fleet() | {"A03": airport(factor * fleet()["A03"].raw.y, "A03")}
-    same({"A03": made(fleet())["A03"]}, {"A03": made(one)["A03"]}, factor)
-    same({"A01": made(fleet())["A01"]}, {"A01": made(one)["A01"]})
+@pytest.mark.parametrize("rules", [AS_IT_CAME, FRENCH], ids=lambda rules: rules.calendar)
+def test_another_unit_of_traffic_is_another_unit_of_the_forecast(factor, rules):
+    usual = fleet(rules=rules)
+    other = {code: airport(factor * past.raw.y, code, rules=rules) for code, past in usual.items()}
+    same(made(usual), made(other), factor)
+    one = usual | {"A03": airport(factor * usual["A03"].raw.y, "A03", rules=rules)}
+    same({"A03": made(usual)["A03"]}, {"A03": made(one)["A03"]}, factor)
+    same({"A01": made(usual)["A01"]}, {"A01": made(one)["A01"]})
 
 
 def test_the_same_fleet_28_years_later_has_the_same_forecast():
     same(made(fleet()), made(fleet(start="2038-01-01")))
+    same(made(fleet(rules=FRENCH)), made(fleet(start="2038-01-01", rules=LATER)))
+
+
+@pytest.mark.parametrize(("frequency", "periods", "season"), [("MS", MONTHS, 12), ("W", 170, 52), ("D", 500, 7)])
+def test_a_forecast_is_that_of_the_fleet_without_calendar_effects_times_those_of_each_airports_own_periods(
+    frequency, periods, season
+):
+    countries = ("FR", "US", "FR", None)
+    y = {f"A{k}": traffic(k, periods, season) for k in range(4)}
+    start = {"MS": "2010-01-01", "W": "2010-01-04", "D": "2009-12-20"}[frequency]  # the first of May is to come
+    whole, divided, factors = {}, {}, {}
+    for (code, values), country in zip(y.items(), countries, strict=True):
+        rules = Rules(shocks=(), find_shocks=False, outliers=False, calendar="holidays", country=country)
+        whole[code] = airport(values, code, start, frequency, rules)
+        series = whole[code].head(periods - 5)
+        effects = estimate(series, rules)
+        divided[code] = airport(without(series, effects).y, code, start, frequency)
+        factors[code] = ahead(effects, pd.Timestamp(series.ds[-1]), 9)
+    cutoff = end_of(divided)
+    plain, found = made(divided, cutoff, 9), made(whole, cutoff, 9)
+    for code, forecast in found.items():
+        np.testing.assert_allclose(forecast, plain[code] * factors[code], rtol=1e-12)
+    assert any(np.ptp(values) > 0 for values in factors.values())
+
+
+def test_each_airport_counts_without_its_calendar_effects_once_they_are_taken_out():
+    """30 passengers a day and an airport's own season: nothing is left that a month's length could explain."""
+    days = np.asarray(pd.date_range("2010-01-01", periods=MONTHS, freq="MS").days_in_month)
+    pasts = {f"A{k}": airport((k + 1) * 30.0 * days, f"A{k}", rules=FRENCH) for k in range(5)}
+    ahead_days = np.asarray(pd.date_range("2016-01-01", periods=12, freq="MS").days_in_month)
+    for k, forecast in enumerate(made(pasts).values()):
+        np.testing.assert_allclose(forecast, (k + 1) * 30.0 * ahead_days, rtol=1e-6)
 
 
 def test_what_airports_share_is_learnt_from_all_of_them():

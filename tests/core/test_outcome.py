@@ -6,6 +6,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from paxcast.core import candidate_files
+from paxcast.core.calendar import FREQUENCIES
+from paxcast.core.candidate_files import COUNTS
 from paxcast.core.composition import Evaluation, compose, missed
 from paxcast.core.outcome import FINISHED, OK, Outcome, evaluation_of, from_dict, tuned_values
 from paxcast.core.treatment import Rules, Shock
@@ -187,6 +190,32 @@ def test_the_evaluation_read_back_is_what_tuning_found(tuned_past):
     close(told.window_levels, [w.level for w in (*tuned.windows, tuned.test_window)])
     assert told.changes.shape == (0, HORIZON)
     assert not told.pinned
+
+
+@pytest.mark.parametrize(("frequency", "season"), [("MS", 12), ("W", 52), ("D", 7)])
+def test_a_candidate_counts_for_as_many_as_its_name_and_the_frequency_tell(
+    make_past, growing, tuner, frequency, season
+):
+    past = make_past(growing(240, noise=0.05, season=season), frequency)
+    both = [tuner.Scaled(name=name, season=season) for name in ("fleet_gbm", "scaled")]
+    names = tuple(candidate.name for candidate in both)
+    tuned = tune(past, tuner.task(candidates=names), tuner.candidates(*both), tuner.grid({"factor": 1.1}))
+    told = read_back(past, tuned, names)
+    assert told.candidates == ("seasonal_naive", "fleet_gbm", "scaled")
+    assert told.folds.prior.tolist() == [1.0, COUNTS.get(("fleet_gbm", frequency), 1.0), 1.0]
+    assert told.members().prior.tolist() == told.folds.prior.tolist()[1:]  # seasonal naive does not compete here
+    assert (told.folds.prior[1] > 1) == (frequency == "MS")
+
+
+def test_what_counts_for_more_is_a_candidate_and_a_frequency_that_there_are():
+    assert all(name in candidate_files.names() and frequency in FREQUENCIES for name, frequency in COUNTS)
+
+
+def test_a_candidate_counts_for_what_was_written_of_it_and_for_one_in_an_outcome_from_before(values):
+    entrants = [{**entry, "counts": 3.0 + at} for at, entry in enumerate(values["entrants"])]
+    assert evaluation_of(outcome(**{**values, "entrants": entrants})).folds.prior.tolist() == [3.0, 4.0]
+    before = [{name: value for name, value in entry.items() if name != "counts"} for entry in values["entrants"]]
+    assert evaluation_of(outcome(**{**values, "entrants": before})).folds.prior.tolist() == [1.0, 1.0]
 
 
 def test_errors_of_the_evaluation_read_back_are_those_of_the_windows(tuned_past, growing):

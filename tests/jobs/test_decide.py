@@ -295,16 +295,26 @@ def test_errors_of_a_release_that_reached_less_far_are_not_taken_over(ws: Worksp
     assert fixed(ws, LATER, "part.json")["airports"] == 1
 
 
-def test_the_rule_of_the_release_before_stays_where_another_is_not_better_by_the_margin(
-    ws: Workspace, judged_of: Make
+@pytest.mark.parametrize("before", ["best", "best_three", "stacking"])
+def test_the_rule_of_the_release_before_has_no_say_in_that_of_a_whole_fleet(
+    ws: Workspace, judged_of: Make, before: str
 ) -> None:
     results = [judged_of(code) for code in CODES]
-    winner, errors = composition.fleet_rule([evaluation_of(result) for result in results])
-    second = sorted(errors, key=lambda rule: errors[rule])[1]
-    gain = 1 - errors[winner] / errors[second]
-    ws.objects.put_if_absent("runs/earlier/fleet.json", {"rule": second, "pool": {"quantiles": {}, "middle": 0}})
-    for key, margin, rule in [("small-wide-r0", gain * 1.01, second), ("small-narrow-r0", gain * 0.99, winner)]:
-        promotion = ws.settings.promotion.model_copy(update={"margin": margin})
-        asking = replace(ws, settings=ws.settings.model_copy(update={"promotion": promotion}))
-        rows = asked(asking, *(replace(r, run_key=key) for r in results), base=release_of("earlier"))
-        assert rows["rule"].unique().tolist() == [rule]
+    ws.objects.put_if_absent("runs/earlier/fleet.json", {"rule": before, "pool": {"quantiles": {}, "middle": 0}})
+    rows = asked(ws, *results, base=release_of("earlier"))
+    rule, errors = composition.fleet_rule([evaluation_of(result) for result in results])
+    assert rows["rule"].unique().tolist() == [rule] == [composition.FIRST_RULE]
+    assert fixed(ws, results[0].run_key)["errors"] == errors
+
+
+def test_a_rule_that_is_clearly_better_than_the_first_one_is_the_fleets(ws: Workspace, judged_of: Make) -> None:
+    sizes = {"seasonal_naive": 2.0, "one": 1.0, "two": 2.0, "three": 2.0, "four": 2.0, "five": 2.0, "six": 2.0}
+    results = [judged_of(code, sizes=sizes) for code in CODES]
+    for result in results:
+        for entrant in (result.entrants[0], *result.entrants[2:]):  # all but one lag behind
+            entrant["folds"] = [[value - 2.5 for value in fold] for fold in entrant["folds"]]
+    rows = asked(ws, *results)
+    rule, errors = composition.fleet_rule([evaluation_of(result) for result in results])
+    assert rule in ("best", "stacking")
+    assert errors[rule] < (1 - composition.CLEARLY) * errors[composition.FIRST_RULE]
+    assert rows["rule"].unique().tolist() == [rule]

@@ -1,5 +1,5 @@
-"""What the registry keeps of an airport: its history, and each candidate's specification; Prophets as they were fitted,
-and the forecast itself of a candidate that was given it.
+"""What the registry keeps of an airport: its history, its calendar effects, each candidate's specification; Prophets as
+they were fitted, and the forecast itself of a candidate that was given it.
 
 Classical candidates are fitted anew from that history, which takes as long as reading a Prophet. Nothing is pickled.
 """
@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from paxcast.core.candidate_files import GIVEN
+from paxcast.core.candidates.adjusted import AS_IT_IS, FittedAdjusted, ahead, without
+from paxcast.core.treatment.calendar_effects import Effects, effects_from
 from paxcast.core.tuning import Tuned
 
 Array = npt.NDArray[np.float64]
@@ -20,7 +23,7 @@ OWN_TEXT = (*PROPHETS, *GIVEN)  # what cannot be fitted anew from the history
 
 
 def as_text(tuned: Tuned) -> str:
-    """The airport's model as sorted JSON: airport, frequency, first_ds, y, and `members` by candidate."""
+    """The airport's model as sorted JSON: airport, frequency, first_ds, y, `calendar`, and `members` by candidate."""
     series = tuned.treated.series
     members = {
         e.specification.candidate: {
@@ -34,6 +37,7 @@ def as_text(tuned: Tuned) -> str:
         "frequency": series.frequency,
         "first_ds": str(series.ds[0])[:10],
         "y": series.y.tolist(),
+        "calendar": calendar.as_json() if (calendar := _effects(tuned)) else None,
         "members": members,
     }
     return json.dumps(values, sort_keys=True)
@@ -50,18 +54,27 @@ def forecast(values: Mapping[str, Any], weights: Mapping[str, float], horizon: i
     from paxcast.core.candidates.registry import CANDIDATES
 
     series = series_from(values["airport"], values["frequency"], values["first_ds"], values["y"])
+    effects = effects_from(values["calendar"]) if values.get("calendar") else None
     most = evaluation.most(series)
     total = np.zeros(horizon)
     for name, weight in sorted(weights.items()):
-        member = values["members"][name]
+        member, took_part = values["members"][name], effects is not None and name not in AS_IT_IS
+        history = without(series, effects) if effects and took_part else series
         if name in GIVEN:
             made = given.read(member["fitted"]).forecast(horizon)
         elif member["fitted"] is not None:
-            made = from_prophet(name, member["fitted"], series, horizon)
+            made = from_prophet(name, member["fitted"], history, horizon)
         else:
-            made = CANDIDATES[name].fit(series, member["parameters"], seed=0, seconds=60.0).forecast(horizon)
+            made = CANDIDATES[name].fit(history, member["parameters"], seed=0, seconds=60.0).forecast(horizon)
+        if effects and took_part:
+            made = made * ahead(effects, pd.Timestamp(series.ds[-1]), horizon)
         total += weight * evaluation.publishable(made, most)
     return total
+
+
+def _effects(tuned: Tuned) -> Effects | None:
+    """Those that the candidates were fitted without: all the same, estimated from one history."""
+    return next((e.fitted.effects for e in tuned.entrants if isinstance(e.fitted, FittedAdjusted)), None)
 
 
 def from_prophet(name: str, text: str, series: Any, horizon: int) -> Array:

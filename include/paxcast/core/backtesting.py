@@ -20,7 +20,6 @@ COLUMNS = [AIRPORT, "origin", "method", DS, Y, "yhat", "lo80", "hi80", "lo95", "
 ERRORS = ["mase", "rmsse", "smape", "pinball", "covered80", "covered95"]
 QUANTILES = {"lo95": 0.025, "lo80": 0.10, "yhat": 0.50, "hi80": 0.90, "hi95": 0.975}
 Method = Composed | None
-SIZES = ["smallest third", "middle third", "largest third"]
 
 
 def scale_of(y: Array, ds: "pd.Series[pd.Timestamp]", code: str) -> tuple[float, float]:
@@ -103,24 +102,22 @@ def errors(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(rmsse=np.sqrt(found["squared"]))[[*keys, *ERRORS]]
 
 
-def table(errors: pd.DataFrame) -> pd.DataFrame:
-    """Mean errors by method: overall, by origin, by size of the airport. `better`: the share of airport-origins that
-    a method forecast better than seasonal naive."""
+def table(errors: pd.DataFrame, parts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Mean errors by method: overall, by origin, by slice. `better`: the share of airport-origins that a method
+    forecast better than seasonal naive.
+
+    parts: columns airport, slice, value, as of `curves.slices`; none without it.
+    """
     naive = errors[errors["method"] == "seasonal_naive"][[AIRPORT, "origin", "mase"]]
     joined = errors.merge(naive.rename(columns={"mase": "naive"}), on=[AIRPORT, "origin"], how="left")
-    joined = joined.assign(better=(joined["mase"] < joined["naive"]).astype(float), size=_size(joined))
-    parts = [("all", joined)]
-    parts += [(f"origin {origin:%Y-%m-%d}", part) for origin, part in joined.groupby("origin")]
-    parts += [(str(size), part) for size, part in joined.groupby("size", observed=True)]
+    joined = joined.assign(better=(joined["mase"] < joined["naive"]).astype(float))
+    named = [("all", joined)]
+    named += [(f"origin {origin:%Y-%m-%d}", part) for origin, part in joined.groupby("origin")]
+    if parts is not None:
+        named += [(f"{s}: {v}", part) for (s, v), part in joined.merge(parts, on=AIRPORT).groupby(["slice", "value"])]
     means = [
         part.groupby("method")[[*ERRORS, "better"]].mean().assign(slice=name, n=part.groupby("method").size())
-        for name, part in parts
+        for name, part in named
     ]
     ordered = pd.concat(means).reset_index()
     return ordered[["slice", "method", "n", *ERRORS, "better"]]
-
-
-def _size(joined: pd.DataFrame) -> "pd.Series[str]":
-    level = joined.groupby(AIRPORT)["level"].transform("mean")
-    share = level.rank(method="dense", pct=True)
-    return pd.cut(share, [0, 1 / 3, 2 / 3, 1], labels=SIZES).astype(str)

@@ -72,6 +72,11 @@ def recent(x: Array, frequency: str) -> Array:
     return x[-RECENT_DAYS:] if frequency == "D" else x
 
 
+def trendless(z: Array, frequency: str) -> bool:
+    """Whether a history is shorter than two years: what looks like its trend may be its season."""
+    return len(z) < 2 * max(season.period for season in SEASONS[frequency])
+
+
 def deseasonalised(z: Array, frequency: str, model: Callable[[Array], Forecaster], *, logs: bool) -> Forecaster:
     """`model` made on z without its seasons, which each go on as the last one was.
 

@@ -4,7 +4,8 @@ Four rules. Weights are never negative and add up to one.
 
     best            the member with the lowest mean error
     best_three      the mean of the three with the lowest
-    inverse_square  weights by 1 / error^2 (Bates and Granger, "The combination of forecasts", 1969, on absolute errors)
+    inverse_square  weights by prior / error^2 (Bates and Granger, "The combination of forecasts",
+                    1969, on absolute errors)
     stacking        the non-negative weights whose mean forecast is nearest to what followed, in squares (Breiman,
                     "Stacked regressions", 1996)
 
@@ -26,13 +27,15 @@ SMALLEST_ERROR = 1e-9  # of a seasonal naive error: a member that made none gets
 class FoldForecasts:
     """What M members forecast in K folds of H steps. `forecast`: [M, K, H], `actual`: [K, H] traffic, `scale`: [K].
 
-    `counts`: [K, H], whether a period is compared: what was not observed, or lay in a shock, is not.
+    `counts`: [K, H], whether a period is compared: what was not observed, or lay in a shock, is not. `prior`: [M], how
+    many members each weighs as much as where its error is the same; all one without.
     """
 
     forecast: Array
     actual: Array
     scale: Array
     counts: npt.NDArray[np.bool_]
+    prior: Array | None = None
 
     def errors(self) -> Array:
         """[M, K] mean absolute errors in units of each fold's scale; infinite where a forecast is not a number."""
@@ -42,11 +45,14 @@ class FoldForecasts:
 
     def of(self, members: npt.NDArray[np.bool_]) -> "FoldForecasts":
         """Some of the members. members: [M]"""
-        return FoldForecasts(self.forecast[members], self.actual, self.scale, self.counts)
+        prior = None if self.prior is None else self.prior[members]
+        return FoldForecasts(self.forecast[members], self.actual, self.scale, self.counts, prior)
 
     def only(self, folds: npt.NDArray[np.bool_]) -> "FoldForecasts":
         """Some of the folds. folds: [K]"""
-        return FoldForecasts(self.forecast[:, folds], self.actual[folds], self.scale[folds], self.counts[folds])
+        return FoldForecasts(
+            self.forecast[:, folds], self.actual[folds], self.scale[folds], self.counts[folds], self.prior
+        )
 
 
 def best(folds: FoldForecasts) -> Array:
@@ -60,11 +66,12 @@ def best_three(folds: FoldForecasts) -> Array:
 
 
 def inverse_square(folds: FoldForecasts) -> Array:
-    """[M] weights by one over the squared mean error."""
+    """[M] weights by one over the squared mean error, times the prior."""
     error = np.maximum(folds.errors().mean(axis=1), SMALLEST_ERROR)
     if not np.isfinite(error).any():
         return best(folds)
     weights = (error.min() / error) ** 2  # a ratio first: squares of tiny errors would not be numbers
+    weights = weights if folds.prior is None else weights * folds.prior
     return np.asarray(weights / weights.sum())
 
 

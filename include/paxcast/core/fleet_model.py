@@ -11,16 +11,22 @@ seasonal naive error so far: weighted by the whole of it, as MASE counts, a few 
 A function of the histories up to the cutoff alone: one thread, a fixed seed, airports in the order of their content.
 """
 
+import importlib
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from paxcast.core import candidate_files, fleet_features, tuning
+from paxcast.core.candidates import adjusted
+from paxcast.core.errors import ConfigurationError
 from paxcast.core.fleet_features import SCHEMES, Own, Rows, Shared
 from paxcast.core.past import Past
+from paxcast.core.treatment.calendar_effects import Effects, estimate
 from paxcast.core.tuning import TuningTask
 
 Array = npt.NDArray[np.float64]
@@ -61,16 +67,20 @@ def forecasts(pasts: Mapping[str, Past], cutoff: np.datetime64, horizon: int) ->
     pasts: of one frequency; what they hold after the cutoff, the start of the last known period, is not read. An
     airport with less than a season has none. Raises whatever LightGBM does where it cannot be trained.
     """
-    known = {airport: own for airport, past in pasts.items() if (own := _known(past, cutoff)) is not None}
-    if not known:
+    seen = {airport: found for airport, past in pasts.items() if (found := _known(past, cutoff)) is not None}
+    if not seen:
         return {}
+    known = {airport: own for airport, (own, _) in seen.items()}
     fleet = fleet_features.shared(list(known.values()))
     ahead = {airport: _ahead(own, fleet, horizon) for airport, own in known.items() if _ends(pasts[airport], cutoff)}
     wanted = {airport: rows for airport, rows in ahead.items() if rows is not None}
     if not wanted:
         return {}
     said = _said(_examples(known.values(), fleet, horizon), [rows.features for rows in wanted.values()])
-    return {airport: rows.base + rows.unit * s for (airport, rows), s in zip(wanted.items(), said, strict=True)}
+    return {
+        airport: (rows.base + rows.unit * s) * adjusted.ahead(seen[airport][1], pd.Timestamp(cutoff), horizon)
+        for (airport, rows), s in zip(wanted.items(), said, strict=True)
+    }
 
 
 def cutoffs(pasts: Mapping[str, Past], task: TuningTask) -> list[np.datetime64]:
@@ -90,16 +100,18 @@ def _asked(past: Past, task: TuningTask) -> tuple[int, ...]:
         return ()
 
 
-def _known(past: Past, cutoff: np.datetime64) -> Own | None:
-    """What is seen of a history up to the cutoff; None where that is nothing, or cannot be treated."""
+def _known(past: Past, cutoff: np.datetime64) -> tuple[Own, Effects] | None:
+    """What is seen of a history up to the cutoff, without its calendar effects, and these; None where that is nothing,
+    or cannot be treated."""
     periods = int(np.searchsorted(past.ds, cutoff, side="right"))
     if not np.isfinite(past.raw.y[:periods]).any():
         return None
     try:
         treated = past.treated(periods)
+        effects = estimate(treated.series, past.rules)
     except Exception:  # noqa: BLE001 - one airport must not end the fleet's: its own tuning says what is wrong with it
         return None
-    return fleet_features.own(treated.series, treated.observed)
+    return fleet_features.own(adjusted.without(treated.series, effects), treated.observed), effects
 
 
 def _ends(past: Past, cutoff: np.datetime64) -> bool:
@@ -153,9 +165,19 @@ def _said(examples: Examples, wanted: list[npt.NDArray[np.float32]]) -> list[Arr
     """What the trees say of each airport's periods to come, [H] each; zeros where there is too little to learn from."""
     if len(examples.target) < FEWEST_ROWS:
         return [np.zeros(len(rows)) for rows in wanted]
-    import lightgbm
-
+    lightgbm = _lightgbm()
     data = lightgbm.Dataset(examples.features, examples.target, weight=examples.weight, params=PARAMETERS)
     model = lightgbm.train(PARAMETERS, data, num_boost_round=TREES)
     said = np.asarray(model.predict(np.concatenate(wanted), num_threads=1), dtype=np.float64)
     return list(np.split(said, np.cumsum([len(rows) for rows in wanted])[:-1]))
+
+
+def _lightgbm() -> Any:
+    """The library. Raises ConfigurationError where what it needs of the system is missing."""
+    try:
+        return importlib.import_module("lightgbm")
+    except OSError as err:
+        raise ConfigurationError(
+            f"candidates: {NAME} needs LightGBM, which cannot be loaded: {err}. Install libgomp (Debian: libgomp1), or "
+            f"leave {NAME} out of `candidates`"
+        ) from err

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core import calendar, evaluation
+from paxcast.core.candidate_files import COUNTS
 from paxcast.core.combination import FoldForecasts
 from paxcast.core.composition import Evaluation
 from paxcast.core.evaluation import Window
@@ -85,6 +86,7 @@ def tuned_values(past: Past, tuned: Tuned, competing: tuple[str, ...]) -> dict[s
                 "candidate": e.specification.candidate,
                 "parameters": dict(sorted(e.specification.parameters.items())),
                 "competes": e.specification.candidate in competing,
+                "counts": COUNTS.get((e.specification.candidate, series.frequency), 1.0),
                 "folds": [_plain(f) for f in e.folds],
                 "test": [] if e.test is None else _plain(e.test),
                 "forecast": _plain(e.forecast),
@@ -116,6 +118,7 @@ def evaluation_of(result: Outcome) -> Evaluation:
             actual=np.array([f["actual"] for f in result.folds]),
             scale=np.array([f["scale"] for f in result.folds]),
             counts=np.array([f["counts"] for f in result.folds]),
+            prior=np.array([e.get("counts", 1.0) for e in result.entrants]),
         )
     test = result.test
     return Evaluation(

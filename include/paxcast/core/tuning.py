@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from paxcast.core import calendar, choice, evaluation, search
+from paxcast.core import calendar, choice, evaluation, search, shock_choice
 from paxcast.core.candidates import Candidate, Evaluator, Fitted, Specification
+from paxcast.core.candidates.adjusted import adjusted
 from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import FoldsLoss, Window, publishable
 from paxcast.core.folds import Fold, plan_folds
@@ -86,13 +87,14 @@ class Tuned:
 
 def tune(past: Past, task: TuningTask, candidates: Mapping[str, Candidate], look: Search) -> Tuned:
     """Each candidate's best specification, searched with `look`, and its forecasts. Seasonal naive always competes."""
-    treated = past.treated()
     windows, test = _windows(past, task)
+    past, choice_made = shock_choice.settled(past, windows, candidates, task.seed, task.seconds)
+    treated = past.treated()
     run = _Run(past, task, candidates, look, windows, test)
     names = [choice.NAIVE.candidate, *(c for c in task.candidates if c != choice.NAIVE.candidate and windows)]
     entrants = [entrant for name in names if (entrant := run.entrant(name)) is not None]
     return Tuned(
-        treated=treated,
+        treated=replace(treated, steps=(*treated.steps, *choice_made)),
         windows=windows,
         test_window=test,
         entrants=tuple(entrants),
@@ -191,7 +193,7 @@ class _Run:
     def entrant(self, name: str) -> Entrant | None:
         """The candidate's best specification with its forecasts, or None where this history does not suit it."""
         try:
-            candidate = self.candidates[name]
+            candidate = adjusted(self.candidates[name], self.past.rules)
             evaluator = candidate.prepare(self.past, seed=self.task.seed, seconds=self.task.seconds)
             specification = self._specification(candidate, evaluator)
             return self._entrant(candidate, evaluator, specification)

@@ -6,7 +6,7 @@ kept, and what failed, which is left out, is tried again. Nothing is registered,
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from paxcast.adapters.spark import PackedHistory
-from paxcast.core import adaptation, backtesting, calendar, composition, identity, scoring
+from paxcast.core import adaptation, backtesting, calendar, composition, curves, identity, scoring
 from paxcast.core.columns import AIRPORT, DS, FLEET, KNOWN_AT, Y
 from paxcast.core.composition import Composed, Evaluation
+from paxcast.core.curves import Traits
 from paxcast.core.errors import BatchIncomplete, ConfigurationError
 from paxcast.core.history import known
 from paxcast.core.intervals import Band
@@ -24,6 +25,7 @@ from paxcast.core.outcome import FAILED, OK, Outcome, evaluation_of
 from paxcast.core.quality import judge_fleet
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import fleet_models, histories, ledger, tune, validate
+from paxcast.jobs.worker import raw_of
 from paxcast.jobs.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -45,8 +47,9 @@ def backtest(
     """Forecast from each origin, the start of the last known period; the table of errors by method and slice.
 
     Writes out/forecasts.parquet: airport, origin, method, ds, y, yhat, lo80, hi80, lo95, hi95, and out/errors.parquet:
-    one row for each airport, origin and method; where airports failed, out/failed.csv: airport, origin, reason. Raises
-    ConfigurationError for an origin that is no period of the data, or from which nothing can be forecast.
+    one row for each airport, origin and method; out/slices.parquet: airport, slice, value; where airports failed,
+    out/failed.csv: airport, origin, reason. Raises ConfigurationError for an origin that is no period of the data, or
+    from which nothing can be forecast.
     """
     if candidates:
         ws = replace(ws, settings=ws.settings.with_candidates(candidates))
@@ -56,9 +59,11 @@ def backtest(
         raise ConfigurationError(histories.nothing_ingested(ws))
     frames: list[pd.DataFrame] = []
     failed: list[dict[str, str]] = []
+    traits: dict[str, Traits] = {}
     for origin in sorted(_periods(ws, everything, origins)):  # intervals learn from the origins before
         look = look_back(ws, session, everything, origin, horizon, code)
         failed += [{AIRPORT: a, "origin": f"{origin:%Y-%m-%d}", "reason": why} for a, why in look.failed.items()]
+        traits |= traits_of(ws, look.histories.values(), code)  # as they are at the newest origin
         made = rows_of(look, frames)
         frames.append(made.merge(actual(ws, everything, made, code), on=[AIRPORT, DS], how="left"))
         log.info("origin %s: %d airports", origin.date(), made[AIRPORT].nunique())
@@ -68,7 +73,14 @@ def backtest(
     errors = backtesting.errors(rows)
     errors.to_parquet(out / "errors.parquet", index=False)
     _write_failed(failed, out / "failed.csv")
-    return backtesting.table(errors)
+    slices = curves.slices(traits)
+    slices.to_parquet(out / "slices.parquet", index=False)
+    return backtesting.table(errors, slices)
+
+
+def traits_of(ws: Workspace, histories: Iterable[PackedHistory], code: str) -> dict[str, Traits]:
+    """What is told apart in airports, by airport."""
+    return {h.airport: curves.traits(raw_of(h, code), ws.settings.country(h.airport)) for h in histories}
 
 
 def _write_failed(failed: list[dict[str, str]], path: Path) -> None:

@@ -103,8 +103,7 @@ def _inherited(ws: Workspace, base: Release | None, horizon: int) -> Shared | No
 
 def _fleet(ws: Workspace, results: Sequence[Outcome], base: Release | None) -> Shared:
     airports = [outcomes.evaluation_of(result) for result in sorted(results, key=lambda r: r.airport)]
-    before = (_on_record(ws, base.run_key) or {}).get("rule") if base else None
-    rule, errors = composition.fleet_rule(airports, before, ws.settings.promotion.margin)
+    rule, errors = composition.fleet_rule(airports)
     missed = [composition.missed(airport, composition.compose(airport, rule)) for airport in airports]
     cycles = _cycles(ws, calendar.parse_as_of(results[0].as_of))
     levels = adaptation.effective_levels(cycles)

@@ -1,5 +1,6 @@
 """Doctor: is this machine fit to run Paxcast? Each check says what it found, and what to do if it is not well."""
 
+import importlib
 import importlib.metadata
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ def doctor(ws: Workspace, now: pd.Timestamp) -> list[Check]:
         _java,
         _pyspark,
         _engine,
+        _lightgbm,
         lambda: _store(ws),
         lambda: _mlflow(ws),
         lambda: _disk(ws),
@@ -87,6 +89,14 @@ def _engine() -> Check:
         return Check("engine", True, f"loaded in {seconds:.1f} s")
     advice = "it is compiled now; `make setup` does it beforehand, on every machine that has its own kind of processor"
     return Check("engine", False, f"was not compiled: that took {seconds:.1f} s", advice)
+
+
+def _lightgbm() -> Check:
+    try:
+        return Check("lightgbm", True, f"version {importlib.import_module('lightgbm').__version__}")
+    except OSError as err:
+        advice = "install libgomp (Debian: libgomp1), or leave fleet_gbm out of `candidates`"
+        return Check("lightgbm", False, f"cannot be loaded: {err}", advice)
 
 
 def _store(ws: Workspace) -> Check:

@@ -23,12 +23,10 @@ from paxcast.core.columns import AIRPORT, DS, FLEET, KNOWN_AT, Y
 from paxcast.core.errors import ConfigurationError, UnknownAirports
 from paxcast.core.history import known
 from paxcast.core.quality import judge_fleet
-from paxcast.core.treatment.public_holidays import country_of
 from paxcast.jobs import backtest, baselines, evaluated, examiner, histories, searches, tune, validate
 from paxcast.jobs.backtest import LookBack
 from paxcast.jobs.evaluated import PAXCAST, Evaluated, judged
 from paxcast.jobs.examiner import Assignment, Examiner, Made
-from paxcast.jobs.worker import raw_of
 from paxcast.jobs.workspace import Workspace
 from paxcast.settings import Settings
 
@@ -271,7 +269,7 @@ def _tables(
     made = made.merge(backtest.actual(ws, seen.everything, made, seen.code), on=[AIRPORT, DS], how="left")
     scales = rows.drop_duplicates([AIRPORT, "origin"])[[AIRPORT, "origin", "scale"]]
     made = made.merge(evaluated.plain_scale(scales), on=[AIRPORT, "origin"])
-    traits = {str(h.airport): curves.traits(raw_of(h, seen.code), country_of(h.airport)) for h in tune.packed(seen.now)}
+    traits = backtest.traits_of(ws, tune.packed(seen.now), seen.code)
     return {
         "methods": evaluated.methods(errors, looks[-1].airports, found),
         "baselines": evaluated.beside(evaluated.plain_scale(rows)),

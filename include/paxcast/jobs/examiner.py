@@ -21,6 +21,7 @@ from paxcast.adapters.spark import PackedHistory, WorkerResult
 from paxcast.core import behaviour, calendar, combination, composition, evaluation, outcome, tuning
 from paxcast.core.candidate_files import GIVEN
 from paxcast.core.candidates import Candidate
+from paxcast.core.candidates.adjusted import adjusted
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.errors import AirportTimeout, AirportTooLarge, FitFailed
 from paxcast.core.evaluation import publishable
@@ -187,7 +188,9 @@ class Examiner:
         steps, seconds = assignment.task.horizon + self.oldest, assignment.task.seconds
         weights = {name: weight for name, weight in made.weights.items() if name not in GIVEN}
         members = [
-            CANDIDATES[name].fit(series, made.parameters[name], seed=made.seed, seconds=seconds).forecast(steps)
+            adjusted(CANDIDATES[name], assignment.rules)
+            .fit(series, made.parameters[name], seed=made.seed, seconds=seconds)
+            .forecast(steps)
             for name in weights
         ]
         if not members:

@@ -214,3 +214,20 @@ def test_no_model_is_made_of_a_history_that_never_changes(make_series):
 def test_days_that_were_constant_for_two_years_go_on_so(forecast, name):
     y = np.where(np.arange(800) == 0, 9.0, 7.0)
     assert forecast(name, y, "D").tolist() == pytest.approx([7.0] * HORIZON)
+
+
+@pytest.mark.parametrize("name", ["mstl", "auto_theta", "dynamic_theta"])
+@pytest.mark.parametrize("periods", [300, 729])
+def test_without_two_years_of_days_a_trend_is_not_told_from_the_season_and_the_level_goes_on(forecast, name, periods):
+    y = traffic(periods, 7)
+    level, z = on_scale(y)
+    logs = np.log(z)
+    week = without_season(logs, 7, 31)
+    expected = level * np.exp(ets((logs - week)[-728:], 1, "ANN") + next_of(week[-7:]))
+    assert forecast(name, y, "D").tolist() == pytest.approx(expected.tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("frequency", "two_years"), [("MS", 24), ("W", 104), ("D", 730)])
+def test_two_years_are_enough_to_tell(frequency, two_years):
+    assert classical.trendless(np.ones(two_years - 1), frequency)
+    assert not classical.trendless(np.ones(two_years), frequency)

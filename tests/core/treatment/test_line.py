@@ -269,17 +269,42 @@ def test_a_shock_that_has_only_begun_is_as_it_was_observed():
     assert treat(raw, Rules()).series.y == pytest.approx(raw.y)
 
 
-def test_a_shock_may_be_kept_or_named_as_an_event():
+def test_a_shock_may_be_kept():
     low, _ = shocked()
-    raw = airport(low, start="2016-01-01")
-    kept, event = treat(raw, Rules(shock_mode="keep")), treat(raw, Rules(shock_mode="event"))
-    assert kept.series.y.tolist() == event.series.y.tolist() == low.tolist()
+    kept = treat(airport(low, start="2016-01-01"), Rules(shock_mode="keep"))
+    assert kept.series.y.tolist() == low.tolist()
     assert kept.observed.all()
-    assert event.observed.all()
     assert (told(kept, "shock"), kept.events) == ([("kept", "2020-03-01", 24)], ())
+
+
+def test_a_shock_may_be_one_event_whose_one_effect_is_taken_out_and_what_it_tells_of_the_season_stays():
+    low, y = shocked()
+    low[55] *= 1.5
+    raw = airport(low, start="2016-01-01")
+    event, bridged = treat(raw, Rules(shock_mode="event")), treat(raw, Rules())
+    inside = slice(50, 74)
+    effect = low[inside].sum() / bridged.series.y[inside].sum()
+    assert event.series.y[inside] == pytest.approx(low[inside] / effect)
+    assert event.series.y[:50].tolist() == low[:50].tolist()
+    assert event.series.y[74:].tolist() == low[74:].tolist()
+    assert np.flatnonzero(~event.observed).tolist() == list(range(50, 74))
+    assert told(event, "shock") == [("one-off event", "2020-03-01", 24)]
     assert event.events == (Event("Covid-19", "2020-03-01", "2022-02-01"),)
-    assert treat(raw.head(53), Rules(shock_mode="event")).events == (Event("Covid-19", "2020-03-01", "2020-05-01"),)
-    assert treat(raw.head(50), Rules(shock_mode="event")).events == ()
+
+
+@pytest.mark.parametrize("periods", [50, 53, 62])
+def test_of_an_event_that_goes_on_no_effect_is_known_and_it_is_passed_as_if_bridged(periods):
+    low, _ = shocked()
+    raw = airport(low, start="2016-01-01").head(periods)
+    event, bridged = treat(raw, Rules(shock_mode="event")), treat(raw, Rules())
+    assert (event.series.y.tolist(), event.steps, event.events) == (bridged.series.y.tolist(), bridged.steps, ())
+
+
+def test_until_a_way_is_chosen_shocks_are_bridged():
+    low, _ = shocked()
+    chosen, bridged = (treat(airport(low, start="2016-01-01"), Rules(shock_mode=m)) for m in ("choose", "bridge"))
+    assert chosen.series.y.tolist() == bridged.series.y.tolist()
+    assert chosen.steps == bridged.steps
 
 
 @pytest.mark.parametrize("mode", ["bridge", "event"])

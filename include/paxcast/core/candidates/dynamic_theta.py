@@ -13,11 +13,13 @@ MODEL = "DOTM"
 
 
 def method(series: Series) -> Forecaster:
-    """In logarithms where no value comes near zero. Needs two seasons."""
+    """In logarithms where no value comes near zero. Needs two seasons; without two years the level alone."""
     frequency = series.frequency
     classical.need(series, 2 * calendar.frequency(frequency).season, "dynamic_theta")
 
     def on_rest(rest: Array) -> Forecaster:
+        if classical.trendless(rest, frequency):
+            return classical.ets(classical.recent(rest, frequency), 1, "ANN")
         return classical.theta(classical.recent(rest, frequency), MODEL)
 
     return classical.scaled(series, lambda z: classical.deseasonalised(z, frequency, on_rest, logs=True))

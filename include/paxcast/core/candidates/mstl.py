@@ -12,12 +12,13 @@ from paxcast.core.series import Series
 
 
 def method(series: Series) -> Forecaster:
-    """In logarithms, but for months, where no value comes near zero. Needs two seasons."""
+    """In logarithms, but for months, where no value comes near zero. Needs two seasons; without two years no trend."""
     frequency = series.frequency
     classical.need(series, 2 * calendar.frequency(frequency).season, "mstl")
 
     def on_rest(rest: Array) -> Forecaster:
-        return classical.ets(classical.recent(rest, frequency), 1, "AZN")
+        trend = "N" if classical.trendless(rest, frequency) else "Z"
+        return classical.ets(classical.recent(rest, frequency), 1, f"A{trend}N")
 
     return classical.scaled(series, lambda z: classical.deseasonalised(z, frequency, on_rest, logs=frequency != "MS"))
 

@@ -11,7 +11,7 @@ from paxcast.core.treatment import gaps, levels, outliers, shocks
 from paxcast.core.treatment.bridging import filled
 from paxcast.core.treatment.passage import pass_through
 from paxcast.core.treatment.raw import Array, Flags, Raw
-from paxcast.core.treatment.rules import Rules
+from paxcast.core.treatment.rules import BRIDGE, CHOOSE, Rules
 from paxcast.core.treatment.shocks import Window
 from paxcast.core.treatment.treated import Event, Notes, Treated
 
@@ -66,7 +66,7 @@ class _Work:
     def cut_long_gap(self) -> None:
         """A gap inside a configured shock that is bridged anyway is none."""
         missing = np.isnan(self.y)
-        if self.rules.shock_mode == "bridge":
+        if self.rules.shock_mode in (BRIDGE, CHOOSE):
             missing &= ~_inside(self._configured(), len(missing))
         start = gaps.after_long_gap(missing, self.rules.longest_gap(self.code), self.rules.shortest_part(self.code))
         if np.isfinite(self.y[start:]).any():

@@ -1,4 +1,8 @@
-"""What becomes of one shock: its values kept, kept and named as an event, bridged, or left out with what was before."""
+"""What becomes of one shock: its values kept, taken out as one event, bridged, or left out with what was before.
+
+A one-off event has one effect, the share by which it moved the traffic of the whole window (an intervention; Box and
+Tiao, "Intervention analysis", 1975). Taken out, what the window tells of season and noise remains.
+"""
 
 from dataclasses import dataclass
 
@@ -8,9 +12,10 @@ from paxcast.core import calendar
 from paxcast.core.treatment.bridging import EDGE, Stretch, filled
 from paxcast.core.treatment.gaps import runs
 from paxcast.core.treatment.raw import Array
-from paxcast.core.treatment.rules import Rules
+from paxcast.core.treatment.rules import EVENT, KEEP, Rules
 from paxcast.core.treatment.shocks import FOUND, Window
 
+BRIDGED = "bridged"
 LEFT_OUT = 0.3  # a shock in the first year that moved the traffic by this share is left out with what was before it
 
 
@@ -29,7 +34,7 @@ def pass_through(y: Array, actual: Array, window: Window, frequency: str, rules:
     """What the rules make of a window. y: [T] traffic as treated so far, NaN in this and later windows; actual: [T] as
     observed, NaN where nothing was."""
     kept = _kept(y, actual, window, frequency)
-    if rules.shock_mode == "keep":
+    if rules.shock_mode == KEEP:
         return Passage(kept, "kept")
     stretch = Stretch(y, window.first, window.last, calendar.frequency(frequency).year)
     before, _ = stretch.before(window.at)
@@ -39,11 +44,11 @@ def pass_through(y: Array, actual: Array, window: Window, frequency: str, rules:
     usual = before if ongoing else stretch.bridge(EDGE[frequency])
     if window.name != FOUND and _moved_by(kept, usual) < rules.least_effect:
         return Passage(kept, "kept: no effect to be seen")
-    if rules.shock_mode == "event":
-        return Passage(kept, "one-off event", event=True)
     if ongoing:
         return _at_level_reached(kept, before, EDGE[frequency])
-    return Passage(usual, "bridged", made_up=True)
+    if rules.shock_mode == EVENT and kept.sum() > 0:
+        return Passage(kept * (float(usual.sum()) / float(kept.sum())), "one-off event", made_up=True, event=True)
+    return Passage(usual, BRIDGED, made_up=True)
 
 
 def _kept(y: Array, actual: Array, window: Window, frequency: str) -> Array:
@@ -57,8 +62,6 @@ def _kept(y: Array, actual: Array, window: Window, frequency: str) -> Array:
 
 def _in_first_year(stretch: Stretch, kept: Array, rules: Rules, frequency: str) -> Passage:
     """No season before it to bridge from: a heavy shock is left out, with what was before, if enough comes after."""
-    if rules.shock_mode == "event":
-        return Passage(kept, "one-off event", event=True)
     after, _ = stretch.after(np.arange(stretch.first, stretch.last + 1))
     enough = len(stretch.y) - 1 - stretch.last >= rules.shortest_part(frequency)
     if enough and np.isfinite(after).all() and _moved_by(kept, after) >= LEFT_OUT:

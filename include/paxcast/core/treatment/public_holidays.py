@@ -1,8 +1,11 @@
 """Which country an airport lies in, and that country's public holidays. Both come from data in installed packages."""
 
 import importlib
+import warnings
 from collections.abc import Iterable
 from datetime import date
+from functools import cache
+from typing import Any
 
 import pandas as pd
 
@@ -14,9 +17,14 @@ def country_of(airport: str) -> str | None:
     kind = CODE_LENGTHS.get(len(airport))
     if kind is None:
         return None
-    airportsdata = importlib.import_module("airportsdata")  # a table of 28,000 airports, read only where asked for
-    known = airportsdata.load(kind).get(airport)
+    known = _airports(kind).get(airport)
     return str(known["country"]) or None if known else None
+
+
+@cache
+def _airports(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = importlib.import_module("airportsdata").load(kind)  # 28,000 airports, where asked for
+    return found
 
 
 def holidays_of(country: str | None, years: Iterable[int]) -> pd.DataFrame:
@@ -28,6 +36,8 @@ def holidays_of(country: str | None, years: Iterable[int]) -> pd.DataFrame:
 
     found: dict[date, str] = {}
     if country in holidays.list_supported_countries(include_aliases=False):
-        found = dict(holidays.country_holidays(country, years=sorted(set(years)), language="en_US"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of years that it knows nothing of: there are no holidays then
+            found = dict(holidays.country_holidays(country, years=sorted(set(years)), language="en_US"))
     days = sorted(found)
     return pd.DataFrame({"ds": pd.DatetimeIndex(days).astype("datetime64[ns]"), "holiday": [found[d] for d in days]})

@@ -6,8 +6,11 @@ from datetime import date
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError
 
-MODES = ("keep", "bridge", "event")
+BRIDGE, EVENT, KEEP, CHOOSE = "bridge", "event", "keep", "choose"
+MODES = (BRIDGE, EVENT, KEEP, CHOOSE)
 ABSENT = ("missing", "zero")
+NO_CALENDAR, WEEKDAYS, FEASTS = "none", "weekdays", "holidays"
+CALENDARS = (NO_CALENDAR, WEEKDAYS, FEASTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ SHOCKS = (
 class Rules:
     """How a history is treated. Counts are in periods; None means the default of the frequency.
 
-    `shock_mode`: what becomes of a shock: its values kept, bridged, or kept and named as one-off events.
+    `shock_mode`: what becomes of a shock: bridged, taken out as a one-off event, kept, or what the folds choose of
+    these (`shock_choice`; until they have, it is bridged).
     """
 
     absent: str = "missing"  # "zero": a period absent between first and last observation had no traffic
@@ -42,13 +46,20 @@ class Rules:
     shortest: int | None = None  # ... if it has this many periods
     shocks: tuple[Shock, ...] = SHOCKS
     find_shocks: bool = True
-    shock_mode: str = "bridge"
+    shock_mode: str = BRIDGE
     least_effect: float = 0.1  # a configured shock that moved the traffic by a smaller share was none here
     outliers: bool = True
+    calendar: str = NO_CALENDAR  # what of it is taken out before fitting: nothing, weekdays, or holidays too
+    country: str | None = None  # whose public holidays count
+    feasts_moved: int = 0  # years, a multiple of 28: public holidays and Easter lie so much later than they did
     tiny_below: float = 10.0  # units of traffic a period, on average: below, chance rules, and it is recorded as tiny
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("absent", self.absent, ABSENT), ("shock_mode", self.shock_mode, MODES)):
+        for name, value, allowed in (
+            ("absent", self.absent, ABSENT),
+            ("shock_mode", self.shock_mode, MODES),
+            ("calendar", self.calendar, CALENDARS),
+        ):
             if value not in allowed:
                 raise ConfigurationError(f"{name}: '{value}' is not one of {', '.join(allowed)}; use one of these")
 
