@@ -49,7 +49,7 @@ SOURCES = {
 REFERENCES = {"dgac": 1.100, "bitre": 0.690}
 ORIGINS = ["2017-12-01", "2018-12-01", "2023-12-01"]
 CALIBRATED = [f"{year}-{month:02d}-01" for year in (2014, 2015, 2016, 2017) for month in range(1, 13, 2)]
-PANDEMIC = [f"{year}-{month:02d}-01" for year in (2019, 2020, 2021, 2022) for month in (3, 9)]
+PANDEMIC = [f"{year}-{month:02d}-01" for year in (2019, 2020, 2021) for month in (3, 9)]
 GENERATED = [f"2013-{day}" for day in ("02-28", "04-30", "06-30", "08-31", "10-31", "11-30")]
 NYCFLIGHTS = [
     f"2013-{m:02d}-{d}" for m, d in ((7, 31), (8, 15), (8, 31), (9, 15), (9, 30), (10, 15), (10, 31), (11, 15))
@@ -71,12 +71,17 @@ def workspace(folder: Path, name: str, source: dict[str, Any], **more: Any) -> W
     return ws
 
 
-def real(folder: Path, name: str, **more: Any) -> Workspace | None:
-    """A fleet of the shared data, or None where the file is absent."""
+def real(folder: Path, name: str, airports: tuple[str, ...] = (), **more: Any) -> Workspace | None:
+    """A fleet of the shared data, of some airports or all of them; None where the file is absent."""
     path = SHARED / SOURCES[name]["path"]
     if not path.exists():
         sys.stderr.write(f"{path} is absent: {name} is left out\n")
         return None
+    if airports:
+        table = pd.read_parquet(path)
+        path = folder / f"{name}.parquet"
+        folder.mkdir(parents=True, exist_ok=True)
+        table[table["airport"].isin(airports)].to_parquet(path, index=False)
     columns = {"airport": "airport", "date": "date", "value": "passengers", "frequency": "MS"}
     return workspace(folder / name, name, {**SOURCES[name], "path": str(path), **columns}, **more)
 
@@ -90,7 +95,10 @@ def rows_of(ws: Workspace, origins: list[str], horizon: int, out: Path) -> pd.Da
 
 def eligible(name: str, origins: list[str]) -> pd.DataFrame:
     """The airports that count at each origin. Columns airport, origin."""
-    table = pd.read_parquet(SHARED / SOURCES[name]["path"], columns=["airport", "date", "passengers"])
+    path = SHARED / SOURCES[name]["path"]
+    if not path.exists():
+        return pd.DataFrame(columns=KEYS)
+    table = pd.read_parquet(path, columns=["airport", "date", "passengers"])
     table = table.rename(columns={"airport": AIRPORT, "date": DS, "passengers": Y})
     table = table.assign(**{DS: pd.to_datetime(table[DS])}).groupby([AIRPORT, DS], as_index=False)[Y].sum()
     found = []
@@ -159,17 +167,21 @@ def _tell(name: str, errors: pd.DataFrame, found: dict[str, Any]) -> None:
 
 
 def coverage(folder: Path) -> dict[str, Any]:
-    """The share of actuals inside the intervals, all horizons pooled and by horizon, in calm times and in none."""
+    """The share of actuals inside the intervals, all horizons pooled and by horizon, in calm times and in none.
+
+    The fleet is that of the airports that count at any of these origins.
+    """
     found: dict[str, Any] = {}
     for name in SOURCES:
-        ws = real(folder, name)
-        if ws is None:
-            continue
         for when, origins in (("calm", CALIBRATED), ("pandemic", PANDEMIC)):
-            out = folder / name / when
+            counted = eligible(name, origins)
+            ws = real(folder / when, name, tuple(counted[AIRPORT].unique()))
+            if ws is None:
+                continue
+            out = folder / when / name / "out"
             rows_of(ws, origins, HORIZON, out)
             steps = pd.read_parquet(out / "forecasts.parquet", filters=[("method", "=", "paxcast")])
-            steps = steps.merge(eligible(name, origins), on=KEYS).dropna(subset=[Y])
+            steps = steps.merge(counted, on=KEYS).dropna(subset=[Y])
             found[f"{name} {when}"] = _covered(steps)
             sys.stdout.write(f"{name}, {when}: {found[f'{name} {when}']}\n")
     return found

@@ -80,6 +80,62 @@ def test_a_combination_that_did_worse_than_seasonal_naive_is_not_published_and_t
     assert "seasonal naive is published" in made.reason
 
 
+def torn(wrong: float, seed: int = 1) -> Evaluation:
+    """Seasonal naive, one member that is right, and one that misses all by so much; few can be told apart."""
+    one = airport(sizes=(3.0, 1.0, 1.0), seed=seed)
+    one.folds.forecast[2] += wrong
+    return one
+
+
+def passes(one: Evaluation, weights: np.ndarray) -> bool:
+    """Fold by fold: neither the mean nor the product of the errors is above seasonal naive's."""
+    errors, limits = [], []
+    for k in range(len(one.folds.scale)):
+        made = sum(w * f for w, f in zip(weights, one.folds.forecast[:, k], strict=True))
+        errors.append(np.mean(abs(made - one.folds.actual[k])) / one.folds.scale[k])
+        limits.append(np.mean(abs(one.folds.forecast[0, k] - one.folds.actual[k])) / one.folds.scale[k])
+    return sum(errors) <= sum(limits) and np.prod(errors) <= np.prod(limits) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 6.0, 7.0, 8.0, 10.0, 20.0, 100.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_of_a_combination_that_does_not_pass_as_many_eighths_are_published_as_do(wrong: float, seed: int) -> None:
+    one = torn(wrong, seed)
+    every = combination.best_three(one.folds)
+    sound = [m for m in range(3) if passes(one, np.eye(3)[m])]
+    rest = np.zeros(3)
+    rest[sound] = 1 / len(sound)
+    rest = rest if passes(one, rest) else np.eye(3)[0]
+    step = next((k for k in range(8, -1, -1) if passes(one, k / 8 * every + (1 - k / 8) * rest)), 0)
+    expected = step / 8 * every + (1 - step / 8) * rest
+    made = compose(one, "best_three")
+    assert made.weights == pytest.approx({c: w for c, w in zip(one.candidates, expected, strict=True) if w > 0})
+    np.testing.assert_allclose(made.forecast, expected @ one.forecast)
+    others = one.folds.forecast[0]
+    if rest[0] < 1:
+        others = combination.cross_fitted("best_three", one.folds.of(np.isin(range(3), sound)))
+    unseen = step / 8 * combination.cross_fitted("best_three", one.folds) + (1 - step / 8) * others
+    np.testing.assert_allclose(made.folds, unseen)
+
+
+def test_that_goes_from_all_over_parts_to_none() -> None:
+    told = [compose(torn(wrong), "best_three").reason.split(":")[0] for wrong in (0.0, 6.0, 7.0, 8.0, 10.0, 20.0)]
+    assert told[0] == "best_three"
+    assert len({text for text in told if "of 8 parts of all" in text}) >= 2
+
+
+def test_a_method_that_is_better_in_one_hard_fold_and_worse_in_all_others_is_not_published() -> None:
+    one = airport(sizes=(1.0, 1.0), seed=4)
+    one.folds.forecast[0, 0] = one.folds.actual[0] + 60.0
+    one.folds.forecast[1] = one.folds.actual + 3.0
+    one.folds.forecast[0, 1:] = one.folds.actual[1:] + 1.0
+    one.folds.forecast[1, 0] = one.folds.actual[0] + 50.0
+    error, limit = (one.folds.errors()[m] for m in (1, 0))
+    assert error.mean() < limit.mean()
+    assert np.log(error).mean() > np.log(limit).mean()
+    assert compose(replace(one, competes=np.array([False, True])), "best").weights.get("other1", 0.0) < 1
+
+
 def test_seasonal_naive_has_no_weight_where_it_is_no_candidate() -> None:
     one = replace(airport(), competes=np.array([False, True, True]))
     assert set(compose(one, "inverse_square").weights) == {"other1", "other2"}

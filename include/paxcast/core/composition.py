@@ -19,6 +19,7 @@ from paxcast.core.intervals import Missed
 Array = npt.NDArray[np.float64]
 FIRST_RULE = "inverse_square"  # where nothing tells rules apart
 CLEARLY = 0.10  # of smaller gains, seen at 9 past dates of three fleets, 8 were not real
+ROUNDING = 1e-12
 STEPS = 8  # of the way from all members to those that the gate lets pass
 HOPELESS = 5.0  # seasonal naive errors: an airport that nobody can forecast is not to choose for the others
 
@@ -109,38 +110,31 @@ def compose(airport: Evaluation, rule: str) -> Composed:
         unfitted = "the pinned method could not be fitted" if airport.pinned else "no candidate could be fitted"
         reason = "too few periods to judge a method on" if folds is None else unfitted
         return _composed(airport, _naive(airport), unseen, reason, gated=False)
-    limit = _fold_error(folds, _naive(airport))
     every = _weighed(folds, rule, airport.competes)
-    error = _fold_error(folds, every[0])
-    if error <= limit or airport.pinned:
-        how = "pinned" if airport.pinned else rule
-        reason = f"{how}: MASE {error:.3f} in the folds, seasonal naive {limit:.3f}"
-        return _composed(airport, *every, reason, gated=False)
-    sound = _sound(airport, rule, limit)
+    if airport.pinned or _passes(folds, every[0]):
+        return _composed(airport, *every, _told(folds, every[0], "pinned" if airport.pinned else rule), gated=False)
+    sound = _sound(folds, rule, airport.competes)
     for step in range(STEPS - 1, -1, -1):
         share = step / STEPS
         weights, unseen = (share * a + (1 - share) * b for a, b in zip(every, sound, strict=True))
-        error = _fold_error(folds, weights)
-        if error <= limit and (weights != _naive(airport)).any():
-            reason = (
-                f"{rule}, {step} of {STEPS} parts of all: MASE {error:.3f} in the folds, seasonal naive {limit:.3f}"
-            )
+        if _passes(folds, weights) and (weights != _naive(airport)).any():
+            reason = _told(folds, weights, f"{rule}, {step} of {STEPS} parts of all")
             return _composed(airport, weights, unseen, reason, gated=False)
+    limit = _fold_error(folds, _naive(airport))
     reason = f"no candidate did better than seasonal naive in the folds, MASE {limit:.3f}"
     return _composed(airport, _naive(airport), folds.forecast[0], reason, gated=True)
 
 
-def _sound(airport: Evaluation, rule: str, limit: float) -> tuple[Array, Array]:
+def _sound(folds: FoldForecasts, rule: str, competes: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
     """The rule's weights for the members that did not worse than seasonal naive, where their combination did not
     either; else seasonal naive. With each fold's forecast, its weights from the others: [M], [K, H]."""
-    folds = airport.folds
-    assert folds is not None
-    members = airport.competes & (folds.errors().mean(axis=1) <= limit)
+    count = len(competes)
+    members = competes & np.array([_passes(folds, np.eye(count)[m]) for m in range(count)])
     if members.any():
         found = _weighed(folds, rule, members)
-        if _fold_error(folds, found[0]) <= limit:
+        if _passes(folds, found[0]):
             return found
-    return _naive(airport), folds.forecast[0]
+    return np.eye(count)[0], folds.forecast[0]
 
 
 def _weighed(folds: FoldForecasts, rule: str, members: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -150,12 +144,30 @@ def _weighed(folds: FoldForecasts, rule: str, members: npt.NDArray[np.bool_]) ->
     return weights, combination.cross_fitted(rule, folds.of(members))
 
 
+def _passes(folds: FoldForecasts, weights: Array) -> bool:
+    """Whether a combination did not worse than seasonal naive: neither in the mean of the folds' errors nor in their
+    geometric mean, in which a fold that was hard for all outvotes no other."""
+    error, limit = (_fold_errors(folds, w) for w in (weights, np.eye(len(weights))[0]))
+    ratios = np.log(np.maximum(error, combination.SMALLEST_ERROR) / np.maximum(limit, combination.SMALLEST_ERROR))
+    return bool(error.mean() <= limit.mean() and ratios.mean() <= ROUNDING)
+
+
+def _told(folds: FoldForecasts, weights: Array, how: str) -> str:
+    naive = np.eye(len(weights))[0]
+    error, limit = _fold_error(folds, weights), _fold_error(folds, naive)
+    return f"{how}: MASE {error:.3f} in the folds, seasonal naive {limit:.3f}"
+
+
 def _naive(airport: Evaluation) -> Array:
     return np.array([1.0] + [0.0] * (len(airport.candidates) - 1))
 
 
 def _fold_error(folds: FoldForecasts, weights: Array) -> float:
-    return float(combination.fold_errors(combination.combined(weights, folds.forecast), folds).mean())
+    return float(_fold_errors(folds, weights).mean())
+
+
+def _fold_errors(folds: FoldForecasts, weights: Array) -> Array:
+    return combination.fold_errors(combination.combined(weights, folds.forecast), folds)
 
 
 def _composed(airport: Evaluation, weights: Array, unseen: Array, reason: str, *, gated: bool) -> Composed:

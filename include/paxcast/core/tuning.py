@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from paxcast.core import calendar, choice, evaluation, search, shock_choice
 from paxcast.core.candidates import Candidate, Evaluator, Fitted, Specification
-from paxcast.core.candidates.adjusted import adjusted
+from paxcast.core.candidates.adjusted import Adjusted, AdjustedHistory, adjusted
 from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import FoldsLoss, Window, publishable
 from paxcast.core.folds import Fold, plan_folds
@@ -186,6 +186,7 @@ class _Run:
         test: Window | None,
     ) -> None:
         self.past, self.task, self.candidates, self.look = past, task, candidates, look
+        self.without_calendar = AdjustedHistory(past, past.rules)  # one for all: effects are estimated once a cutoff
         self.windows, self.test = windows, test
         self.trials: dict[str, tuple[Trial, ...]] = {}
         self.left_out: dict[str, str] = {}
@@ -194,7 +195,8 @@ class _Run:
         """The candidate's best specification with its forecasts, or None where this history does not suit it."""
         try:
             candidate = adjusted(self.candidates[name], self.past.rules)
-            evaluator = candidate.prepare(self.past, seed=self.task.seed, seconds=self.task.seconds)
+            history = self.without_calendar if isinstance(candidate, Adjusted) else self.past
+            evaluator = candidate.prepare(history, seed=self.task.seed, seconds=self.task.seconds)
             specification = self._specification(candidate, evaluator)
             return self._entrant(candidate, evaluator, specification)
         except FitFailed as err:

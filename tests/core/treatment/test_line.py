@@ -278,7 +278,7 @@ def test_a_shock_may_be_kept():
 
 
 def test_a_shock_may_be_one_event_whose_one_effect_is_taken_out_and_what_it_tells_of_the_season_stays():
-    low, y = shocked()
+    low, _ = shocked()
     low[55] *= 1.5
     raw = airport(low, start="2016-01-01")
     event, bridged = treat(raw, Rules(shock_mode="event")), treat(raw, Rules())

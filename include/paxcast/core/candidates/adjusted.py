@@ -84,13 +84,13 @@ class Adjusted:
         return FittedAdjusted(fitted, effects, pd.Timestamp(series.ds[-1]))
 
     def prepare(self, history: History, *, seed: int, seconds: float) -> "AdjustedEvaluator":
-        view = AdjustedHistory(history, self.rules)
+        view = history if isinstance(history, AdjustedHistory) else AdjustedHistory(history, self.rules)
         return AdjustedEvaluator(self.candidate.prepare(view, seed=seed, seconds=seconds), view)
 
 
 @dataclass(frozen=True, slots=True)
 class AdjustedHistory:
-    """A history whose every head is without the calendar effects that this head shows."""
+    """A history whose every head is without the calendar effects that this head shows. Candidates may share one."""
 
     history: History
     rules: Rules

@@ -28,6 +28,7 @@ EASTER_FROM, EASTER_TO = -8, 7  # days around Easter Sunday in which people trav
 PRIORS: Mapping[str, float] = {"rest": 0.3, "easter": 0.1, "holiday": 0.3}  # one standard deviation, of a log
 SEASONS = {"MS": 12, "W": 52, "D": 7}  # s
 FEWEST = 24  # differences that an effect is estimated on
+ROUNDS = 4
 WILD = 3.0  # standard deviations, by the median: a difference beyond counts as much
 
 
@@ -81,7 +82,7 @@ def estimate(series: Series, rules: Rules) -> Effects:
     if not names or len(off) < FEWEST:
         return none
     moved = np.column_stack([_differences(x[name], series.frequency)[seen] for name in names])
-    found = _drawn_to_zero(_tamed(off), moved, np.array([PRIORS[name] for name in names]))
+    found = _robust(off, moved, np.array([PRIORS[name] for name in names]))
     return Effects(
         none.frequency, none.calendar, none.country, none.moved, dict(zip(names, found.tolist(), strict=True))
     )
@@ -162,6 +163,15 @@ def _differences(values: Array, frequency: str) -> Array:
     if len(values) <= season + 1:
         return np.empty(0)
     return np.diff(values[season:] - values[:-season])
+
+
+def _robust(off: Array, moved: Array, prior: Array) -> Array:
+    """The b, [R], with what no effect explains tamed: first of the differences themselves, then of what is left."""
+    found = _drawn_to_zero(_tamed(off), moved, prior)
+    for _ in range(ROUNDS):
+        explained = moved @ found
+        found = _drawn_to_zero(explained + _tamed(off - explained), moved, prior)
+    return found
 
 
 def _tamed(off: Array) -> Array:
