@@ -1,15 +1,26 @@
 """The parts of a fleet's YAML: which keys there are, their defaults, what goes together. `settings.py` loads it."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from paxcast.core import grid
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.space import Parameter, Value, parse_space
 
 ON_SPARK = ("tpe", "anneal", "random")  # what hyperopt.SparkTrials can run
+
+
+def _with_holidays(country: str) -> str:
+    import holidays  # takes a tenth of a second: only for who states a country
+
+    if country not in holidays.list_supported_countries(include_aliases=False):
+        raise ValueError(f"no public holidays are known of '{country}'; write its ISO code, as GB, US or FR")
+    return country
+
+
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$"), AfterValidator(_with_holidays)]
 
 
 class Section(BaseModel):
@@ -89,9 +100,7 @@ class HistorySettings(Section):
     calendar: Literal["none", "weekdays", "holidays"] = Field(
         "holidays", description="What of it is taken out before fitting: of months their length, rest days and Easter."
     )
-    country: str | None = Field(
-        None, pattern="^[A-Z]{2}$", description="Whose public holidays count where an airport's code tells no country."
-    )
+    country: Country | None = Field(None, description="Whose public holidays count where a code tells no country.")
 
 
 class SearchSettings(Section):
@@ -154,7 +163,7 @@ class OverrideSettings(Section):
     method: str | None = Field(None, description="Publish this candidate alone, whatever it did in the folds.")
     parameters: dict[str, Value] = Field({}, description="Of its Prophets: not searched, but as stated.")
     exclude: bool = Field(False, description="No forecast of this airport.")
-    country: str | None = Field(None, pattern="^[A-Z]{2}$", description="Whose public holidays it keeps.")
+    country: Country | None = Field(None, description="Whose public holidays it keeps.")
     events: tuple[ShockSettings, ...] = Field(
         (), description="Disturbances of this airport, beside the fleet's shocks."
     )

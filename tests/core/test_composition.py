@@ -136,6 +136,24 @@ def test_a_method_that_is_better_in_one_hard_fold_and_worse_in_all_others_is_not
     assert compose(replace(one, competes=np.array([False, True])), "best").weights.get("other1", 0.0) < 1
 
 
+def test_nor_is_one_that_is_better_in_all_but_one_fold_and_there_far_worse() -> None:
+    one = airport(sizes=(1.0, 1.0), seed=4)
+    one.folds.forecast[0] = one.folds.actual + 3.0
+    one.folds.forecast[1] = one.folds.actual + 1.0
+    one.folds.forecast[1, 0] = one.folds.actual[0] + 50.0
+    error, limit = (one.folds.errors()[m] for m in (1, 0))
+    assert error.mean() > limit.mean()
+    assert np.log(error).mean() < np.log(limit).mean()
+    assert compose(replace(one, competes=np.array([False, True])), "best").weights.get("other1", 0.0) < 1
+
+
+def test_what_a_person_has_pinned_is_published_whatever_it_did() -> None:
+    one = replace(torn(100.0), competes=np.array([False, False, True]), pinned=True)
+    made = compose(one, "best")
+    assert (made.weights, made.gated) == ({"other2": 1.0}, False)
+    assert made.reason.startswith("pinned: MASE ")
+
+
 def test_seasonal_naive_has_no_weight_where_it_is_no_candidate() -> None:
     one = replace(airport(), competes=np.array([False, True, True]))
     assert set(compose(one, "inverse_square").weights) == {"other1", "other2"}

@@ -134,6 +134,13 @@ def test_a_pinned_method_is_published_whatever_it_did_and_has_no_say_in_the_rule
     assert fixed(ws, pinned.run_key)["errors"] == composition.fleet_rule([evaluation_of(r) for r in others])[1]
 
 
+def test_why_a_pinned_method_could_not_be_fitted_is_the_decisions_reason(ws: Workspace, judged_of: Make) -> None:
+    why = "mstl, which overrides pin, could not be fitted: too short; seasonal naive is published"
+    rows = asked(ws, judged_of("AAA", reason=why, pinned=True), judged_of("BBB"))
+    assert rows.loc["AAA", "reason"] == why
+    assert "MASE" in rows.loc["BBB", "reason"]
+
+
 def test_without_folds_seasonal_naive_is_published_with_intervals_from_the_past_and_never_high_confidence(
     ws: Workspace, judged_of: Make
 ) -> None:

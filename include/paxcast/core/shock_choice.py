@@ -2,7 +2,7 @@
 
 Three quick candidates judge, in the folds that train on the newest shock and on a whole season after it. Without such
 folds shocks are bridged, and where neither of the others is clearly better: after Covid the folds of most airports knew
-nothing of it, and a choice by them made forecasts from 2022 and 2023 twice as bad.
+nothing of it, and a choice by them made forecasts from 2022 and 2023 half as bad again.
 """
 
 from collections.abc import Mapping, Sequence

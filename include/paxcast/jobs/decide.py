@@ -141,7 +141,7 @@ def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[s
         "checksum": result.checksum,
         "as_of": result.as_of,
         "verdict": _verdict(composed, parameters, before),
-        "reason": composed.reason,
+        "reason": result.reason or composed.reason,  # of a pinned method that could not be fitted the worker knows why
         "method": composed.method,
         "rule": rule,
         "weights": json.dumps(composed.weights, sort_keys=True),
