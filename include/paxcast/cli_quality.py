@@ -60,9 +60,9 @@ def backtest(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Re-run the line as of past dates, beside every candidate alone and the baselines."""
+    """Re-run the line as of past dates, beside every candidate alone and the baselines. Exit 2: airports failed."""
     from paxcast.jobs import histories
-    from paxcast.jobs.backtest import backtest as job
+    from paxcast.jobs.backtest import backtested
     from paxcast.jobs.retrain import session_of
     from paxcast.jobs.status import records
 
@@ -71,10 +71,13 @@ def backtest(
     steps = horizon or histories.horizon(ws, histories.frequency(ws))
     dates = [text.strip() for text in origins.split(",") if text.strip()]
     with session_of(ws) as session:
-        table = job(ws, session, dates, steps, folder, names)
+        found = backtested(ws, session, dates, steps, folder, names)
     if as_json:
-        return print_json(records(table))
-    return print_rows([str(name) for name in table.columns], records(table), out)
+        print_json(records(found.table))
+    else:
+        print_rows([str(name) for name in found.table.columns], records(found.table), out)
+    if found.failed:
+        raise typer.Exit(2)
 
 
 @app.command()

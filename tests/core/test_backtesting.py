@@ -157,6 +157,29 @@ def test_better_is_the_share_of_airport_origins_with_a_lower_mase_than_seasonal_
     assert cell(table, "all", "seasonal_naive", "better") == 0.0
 
 
+def test_where_a_method_left_out_what_is_published_seasonal_naive_counts_in_its_place(errors):
+    left_out = (errors["method"] == "other") & errors["airport"].isin(["A1", "A4", "A6"])
+    unpublished = (errors["method"] == "paxcast") & (errors["airport"] == "A6")
+    never = [name for name in ERRORS if name.startswith("covered")]
+    given = errors[~left_out & ~unpublished].copy()
+    given.loc[given["method"] == "other", never] = np.nan  # a method without intervals
+    table = backtesting.table(given, pd.DataFrame([("A4", "size", "x")], columns=["airport", "slice", "value"]))
+    rows = {(e["airport"], e["origin"], e["method"]): e for e in given.to_dict("records")}
+    published = {key[:2] for key in rows if key[2] == "paxcast"}
+    own = {key[:2] for key in rows if key[2] == "other"}
+    part = [rows.get((*key, "other"), rows[*key, "seasonal_naive"]) for key in published | own]
+    assert len(part) == len(own) + 4 == 9
+    assert cell(table, "all", "other", "n") == len(own)
+    for name in set(ERRORS) - set(never):
+        assert cell(table, "all", "other", name) == pytest.approx(sum(e[name] for e in part) / len(part))
+    assert all(math.isnan(cell(table, "all", "other", name)) for name in never)
+    better = [e for e in part if e["mase"] < rows[e["airport"], e["origin"], "seasonal_naive"]["mase"]]
+    assert cell(table, "all", "other", "better") == pytest.approx(len(better) / len(part))
+    assert cell(table, "size: x", "other", "n") == 0
+    assert cell(table, "size: x", "other", "mase") == cell(table, "size: x", "seasonal_naive", "mase")
+    assert cell(table, "all", "paxcast", "n") == len(published)  # nothing stands for what is not published
+
+
 # --- intervals of a method
 
 
@@ -173,7 +196,7 @@ def airport(seed: int, candidates: tuple[str, ...]) -> Evaluation:
         test_counts=None,
         test_scale=None,
         forecast=100 + rng.normal(0, 5, (len(candidates), H)),
-        level=100.0,
+        level=90.0 if seed == 1 else 120.0,  # below what is forecast, or above
         window_levels=np.full(count, 90.0),
         changes=np.empty((0, H)),
     )
@@ -192,7 +215,8 @@ def test_a_method_is_calibrated_over_the_airports_that_have_it_and_the_others_ha
     pool = intervals.pool([composition.missed(a, composition.alone(a, "other")) for a in two], H)
     for one, band in zip(two, (found[0], found[2]), strict=True):
         composed = composition.alone(one, "other")
-        size = intervals.size(composition.missed(one, composed), pool.middle, 100.0)
+        unit = max(one.level, float(np.mean(one.forecast[1])))
+        size = intervals.size(composition.missed(one, composed), pool.middle, unit)
         np.testing.assert_array_equal(band.yhat, one.forecast[1])
         np.testing.assert_allclose(band.hi80, one.forecast[1] + pool.quantiles[0.80] * size)
     assert backtesting.bands(fleet, [None] * 3) == [None] * 3

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from paxcast.core import combination, composition
+from paxcast.core import combination, composition, intervals
 from paxcast.core.combination import RULES, FoldForecasts
 from paxcast.core.composition import CLEARLY, Evaluation, alone, compose, fleet_rule, missed
 
@@ -166,6 +166,24 @@ def test_a_history_too_short_for_folds_gets_seasonal_naive_which_is_no_refusal()
     np.testing.assert_array_equal(missed(short(), made).errors, short().changes)
 
 
+def test_without_folds_what_a_person_has_pinned_is_published_with_the_changes_that_seasonal_naive_missed() -> None:
+    two = airport(sizes=(3.0, 1.0, 2.0), test=False)
+    competes = np.array([False, False, True])
+    one = replace(two, folds=None, window_levels=np.empty(0), changes=short().changes, pinned=True, competes=competes)
+    made = compose(one, "inverse_square")
+    assert (made.weights, made.gated, made.cv_mase, made.test) == ({"other2": 1.0}, False, None, None)
+    assert made.reason == "pinned: too few periods to judge it on"
+    np.testing.assert_array_equal(made.forecast, one.forecast[2])
+    np.testing.assert_array_equal(missed(one, made).errors, short().changes)
+    assert fleet_rule([one]) == (composition.FIRST_RULE, {})
+
+
+def test_without_folds_a_pinned_method_that_could_not_be_fitted_is_replaced_by_seasonal_naive() -> None:
+    made = compose(replace(short(), pinned=True, competes=np.array([False])), "best")
+    assert made.method == "seasonal_naive"
+    assert made.reason == "the pinned method could not be fitted: seasonal naive is published"
+
+
 def test_where_no_candidate_could_be_fitted_seasonal_naive_is_published_and_the_reason_says_so() -> None:
     one = replace(airport(sizes=(3.0,)), competes=np.array([False]))
     for pinned, said in ((False, "no candidate could"), (True, "the pinned method could not")):
@@ -193,6 +211,33 @@ def test_what_was_missed_is_actual_minus_forecast_where_it_counts_the_test_windo
     assert found.errors[0, 0] == pytest.approx(one.folds.actual[0, 0] - made.folds[0, 0])
     np.testing.assert_allclose(found.errors[-1], one.test_actual - made.test)
     assert len(found.errors) == len(found.levels) == 5
+
+
+def test_each_window_is_in_the_unit_of_its_own_forecast_and_one_without_traffic_before_it_in_none() -> None:
+    one = replace(airport(), window_levels=np.array([20.0, 500.0, 0.0, 1.0, 60.0]))
+    made = compose(one, "inverse_square")
+    assert made.test is not None
+    means = [sum(made.folds[0]) / H, 500.0, 0.0, sum(made.folds[3]) / H, sum(made.test) / H]
+    assert missed(one, made).levels.tolist() == pytest.approx(means)
+    assert missed(one, made).weight == 1.0
+    untested = replace(airport(test=False), window_levels=np.full(4, 20.0))
+    again = compose(untested, "inverse_square")
+    assert missed(untested, again).levels.tolist() == pytest.approx([sum(fold) / H for fold in again.folds])
+
+
+@pytest.mark.parametrize(("count", "counts_for"), [(0, 0.0), (1, 1.0), (7, 7.0), (8, 7.0), (93, 7.0)])
+def test_without_folds_past_changes_are_in_the_unit_of_the_forecast_and_count_for_seven_windows_at_most(
+    count: int, counts_for: float
+) -> None:
+    one = replace(short(), changes=np.ones((count, H)))
+    made = compose(one, "best")
+    mean = sum(made.forecast) / H
+    for level, unit in ((1.1 * mean, 1.1 * mean), (0.0, mean)):
+        found = missed(replace(one, level=level), made)
+        assert found.levels.tolist() == pytest.approx([unit] * count)
+        assert found.weight * count == pytest.approx(counts_for)
+        np.testing.assert_array_equal(found.errors, one.changes)  # all of them for the airport's own size
+        assert intervals.size(found, 0.3, unit) == pytest.approx((count / unit + 0.3) / (count + 1) * unit)
 
 
 def test_the_fleets_rule_has_the_lowest_mean_error_in_unseen_folds() -> None:

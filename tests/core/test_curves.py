@@ -29,8 +29,8 @@ def evaluated(seed: int, count: int = 4) -> Evaluation:
         test_counts=None,
         test_scale=None,
         forecast=100 + rng.normal(0, 5, (2, H)),
-        level=100.0 + seed,
-        window_levels=np.full(count, 90.0),
+        level=95.0 if seed % 2 else 120.0,  # below what is forecast, or above
+        window_levels=np.full(count, 90.0) + 20 * (np.arange(count) % 2),
         changes=np.empty((0, H)),
     )
 
@@ -63,10 +63,14 @@ def test_half_a_width_is_the_ranked_ratio_times_the_airports_own_size() -> None:
             size = (others.sum() + middle) / (len(others) + 1) * one.levels[k]
             ratios.append(np.abs(one.errors[k]) / size)
     at_half = [intervals.rank_of(np.array(ratios)[:, h], 0.5) for h in range(H)]
-    first = curves.half_widths(airports, made, (0.5,))[0]
-    own = (missed[0].shares().sum() + middle) / (len(missed[0].shares()) + 1) * airports[0].level
-    assert first is not None
-    assert np.allclose(first[0], np.array(at_half) * own)
+    for one, airport, composed, half in zip(
+        missed, airports, made, curves.half_widths(airports, made, (0.5,)), strict=True
+    ):
+        unit = max(airport.level, sum(composed.forecast) / H)
+        own = (one.shares().sum() + middle) / (len(one.shares()) + 1) * unit
+        assert half is not None
+        assert np.allclose(half[0], np.array(at_half) * own)
+    assert [sum(c.forecast) / H > a.level for a, c in zip(airports, made, strict=True)] == [False, True, False]
 
 
 def test_an_airport_without_that_method_has_no_interval() -> None:

@@ -69,6 +69,24 @@ def test_most_and_level_of_a_history_shorter_than_a_season_are_those_of_all_of_i
     assert (most(series), level(series)) == (15.0, 3.0)
 
 
+@pytest.mark.parametrize(("code", "over"), [("D", 28), ("W", 52), ("MS", 12)])
+@pytest.mark.parametrize("periods", [5, 27, 28, 200])
+def test_the_level_is_the_mean_of_a_whole_year_of_months_or_weeks_and_of_four_weeks_of_days(
+    make_series, code, over, periods
+):
+    y = np.random.default_rng(1).uniform(10, 90, periods)
+    newest = [y[-i] for i in range(1, periods + 1) if i <= over]
+    assert level(make_series(y, code)) == pytest.approx(sum(newest) / len(newest))
+
+
+def test_of_a_daily_airport_a_closed_week_leaves_a_level_before_and_in_its_windows(make_series):
+    y = np.full(100, 100.0)
+    y[93:] = y[53:60] = 0.0
+    series = make_series(y, "D")
+    assert level(series) == 75.0
+    assert [w.level for w in windows(series, (Fold(60, 6, "recent"), Fold(53, 6, "recent")))] == [75.0, 100.0]
+
+
 def test_a_forecast_is_judged_as_it_would_be_published_within_zero_and_the_most(make_series):
     series = make_series(range(48))
     assert forecasts(Recording(), series, windows(series)[:1]).tolist() == [[0.0] * 6]

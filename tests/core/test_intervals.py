@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paxcast.core import intervals
-from paxcast.core.intervals import LEVELS, Band, Missed, Pool, band, confidence, pool, pool_from_json, rank_of, size
+from paxcast.core.intervals import (
+    LEVELS,
+    Band,
+    Missed,
+    Pool,
+    band,
+    confidence,
+    pool,
+    pool_from_json,
+    rank_of,
+    size,
+    unit,
+)
 
 SETTINGS = settings(max_examples=60, deadline=None)
 EXACT = {0.50: Fraction(1, 2), 0.80: Fraction(4, 5), 0.95: Fraction(19, 20)}
@@ -60,6 +72,17 @@ def test_of_no_ratios_the_quantile_is_zero(level):
     assert rank_of(np.array([np.nan]), level) == 0.0
 
 
+@EACH_LEVEL
+@SETTINGS
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(1, 5)), min_size=1, max_size=30))
+def test_a_ratio_that_counts_for_several_is_as_if_it_were_there_as_often(level, weighed):
+    ratios, weights = (np.array(values, dtype=float) for values in zip(*weighed, strict=True))
+    often = [ratio for ratio, count in weighed for _ in range(count)]
+    assert rank_of(ratios, level, weights) == sorted(often)[min(rank(len(often), level), len(often)) - 1]
+    with_holes = rank_of(np.array([np.nan, *ratios]), level, np.array([50.0, *weights]))
+    assert with_holes == rank_of(ratios, level, weights)
+
+
 # --- shares, sizes, ratios
 
 
@@ -95,8 +118,9 @@ def test_a_share_is_the_mean_of_what_was_missed_over_the_level_and_a_size_borrow
             assert size(missed, 0.2, 80.0, without=k) == pytest.approx(slow_size(missed, 0.2, 80.0, k))
 
 
-def test_the_pool_is_what_loops_over_airports_windows_and_steps_find():
-    airports = fleet()
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_the_pool_is_what_loops_over_airports_windows_and_steps_find(seed):
+    airports = fleet(seed=seed)
     found = pool(airports, 4, levels=(0.50, *LEVELS))
     middle = np.median([slow_share(a, k) for a in airports for k in range(len(a.levels))])
     assert found.middle == pytest.approx(middle)
@@ -110,6 +134,21 @@ def test_the_pool_is_what_loops_over_airports_windows_and_steps_find():
                         ratios.append(abs(missed.errors[k, h]) / slow_size(missed, middle, missed.levels[k], k))
             wanted = min(rank(len(ratios), level), len(ratios))
             assert found.quantiles[level][h] == pytest.approx(sorted(ratios)[wanted - 1])
+
+
+def test_an_airport_whose_windows_count_for_two_is_as_if_it_were_there_twice():
+    for seed in range(6):
+        airports = fleet(seed=seed)
+        doubled = [Missed(m.errors, m.levels, weight=2.0) for m in airports[:3]]
+        one, two = pool([*doubled, *airports[3:]], 4), pool([*airports[:3], *airports], 4)
+        assert one.middle == pytest.approx(two.middle)
+        assert [q.tolist() for q in one.quantiles.values()] == [q.tolist() for q in two.quantiles.values()]
+
+
+def test_a_unit_is_the_season_before_or_the_mean_of_the_forecast_where_that_is_more():
+    assert unit(100.0, np.array([10.0, 20.0])) == 100.0
+    assert unit(10.0, np.array([10.0, 20.0])) == 15.0
+    assert unit(0.0, np.array([0.0, 0.0])) == 0.0
 
 
 def test_a_level_that_has_been_adapted_is_taken_in_the_place_of_the_nominal_one():
@@ -207,6 +246,46 @@ def test_an_airport_that_misses_by_twice_as_much_has_an_interval_nearly_twice_as
     assert 1.7 < ratio < 2
 
 
+def slumping(rng: np.random.Generator, windows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Forecasts that return from slumps and miss by a share of what they forecast: means, levels before, errors."""
+    usual = np.exp(rng.normal(8, 2))
+    before = usual * np.where(rng.random(windows) < 0.2, rng.uniform(0.02, 0.3, windows), 1.0)
+    return np.full(windows, usual), before, usual * rng.uniform(0.05, 0.3) * rng.normal(size=(windows, 4))
+
+
+@EACH_LEVEL
+def test_after_a_slump_errors_are_covered_as_often_as_promised_and_in_the_unit_of_the_slump_they_are_not(level):
+    rng, covered = np.random.default_rng(5), {"unit": [], "slump": []}
+    for _ in range(8):
+        made = [slumping(rng, 7) for _ in range(150)]
+        of = {
+            "unit": [[unit(b, np.full(4, m)) for m, b in zip(mean, before, strict=True)] for mean, before, _ in made],
+            "slump": [before.tolist() for _, before, _ in made],
+        }
+        for name, units in of.items():
+            airports = [Missed(e[1:], np.array(u[1:])) for (_, _, e), u in zip(made, units, strict=True)]
+            found = pool(airports, 4)
+            for (mean, before, errors), own, one in zip(made, units, airports, strict=True):
+                if before[0] < mean[0]:
+                    covered[name].append(np.abs(errors[0]) <= found.quantiles[level] * size(one, found.middle, own[0]))
+    assert np.mean(covered["unit"]) == pytest.approx(level, abs=0.025)
+    assert np.mean(covered["slump"]) < level - 0.1
+
+
+@EACH_LEVEL
+def test_a_long_newcomer_that_counts_for_a_plan_of_folds_hardly_moves_the_others_and_in_full_it_does(level):
+    rng = np.random.default_rng(2)
+    old = [Missed(rng.normal(size=(6, 30)), np.full(6, 100.0)) for _ in range(12)]
+    even = [rng.uniform(0.9, 1.1, size=(93, 30)) for _ in range(2)]  # near its own mean: ratios about 1
+    plain = pool(old, 30).quantiles[level]
+    full, lent = (
+        pool([*old, *(Missed(e, np.full(93, 100.0), weight) for e in even)], 30).quantiles[level]
+        for weight in (1.0, intervals.MOST_LENT / 93)
+    )
+    assert np.mean(full) < 0.8 * np.mean(plain)
+    assert 0.9 * np.mean(plain) < np.mean(lent) < np.mean(plain)
+
+
 # --- the band
 
 
@@ -253,24 +332,37 @@ def wide(level: float, half: float) -> Band:
         (100, 25.5, 5, "low"),
         (100, 75, 5, "low"),
         (100, 75.5, 5, "do not publish"),
-        (100, 0, 2, "high"),
+        (100, 0, 2, "low"),
+        (100, 1e-12, 5, "low"),
+        (100, 1e-3, 2, "high"),
         (10, 20, 5, "do not publish"),
         (0, 0, 5, "low"),
         (0, 1, 5, "do not publish"),
     ],
 )
 def test_confidence_is_the_width_of_the_80_percent_interval_against_the_level(level, half, seasons, expected):
-    assert confidence(wide(level, half), seasons) == expected
+    assert confidence(wide(level, half), seasons, level) == expected
 
 
 def test_what_is_doubted_is_never_of_high_confidence_and_else_as_it_was():
     for level, half in ((100, 25), (100, 0), (100, 60), (100, 76), (0, 0), (0, 1)):
-        plain = confidence(wide(level, half), 5)
-        assert confidence(wide(level, half), 5, doubted=True) == {"high": "low"}.get(plain, plain)
+        plain = confidence(wide(level, half), 5, level)
+        assert confidence(wide(level, half), 5, level, doubted=True) == {"high": "low"}.get(plain, plain)
+
+
+@pytest.mark.parametrize("half", [0, 25, 60, 76])
+@pytest.mark.parametrize(
+    ("before", "far"), [(0, True), (49.9, True), (50.1, False), (100, False), (199.9, False), (200.1, True)]
+)
+def test_a_forecast_twice_or_half_the_season_before_it_is_never_of_high_confidence_and_else_as_it_was(
+    half, before, far
+):
+    near = confidence(wide(100, half), 5, 100)
+    assert confidence(wide(100, half), 5, before) == ("low" if far and near == "high" else near)
 
 
 def test_the_edges_of_confidence_are_where_the_docstring_puts_them():
     yhat = np.full(4, 100.0)
     for width, expected in ((50, "high"), (50.1, "low"), (150, "low"), (150.1, "do not publish")):
         made = Band(yhat, yhat, yhat + width, yhat, yhat + width)
-        assert confidence(made, 3) == expected
+        assert confidence(made, 3, 100.0) == expected

@@ -192,6 +192,16 @@ def test_the_evaluation_read_back_is_what_tuning_found(tuned_past):
     assert not told.pinned
 
 
+def test_what_was_pinned_on_a_history_too_short_for_folds_is_read_back_beside_seasonal_naive(make_past, growing, tuner):
+    past = make_past(growing(20, noise=0.05))
+    tuned = tune(past, tuner.task(candidates=("scaled",), pinned=True), tuner.candidates(tuner.Scaled()), tuner.grid())
+    told = read_back(past, tuned, ("scaled",))
+    assert (told.candidates, told.competes.tolist()) == (("seasonal_naive", "scaled"), [False, True])
+    assert (told.folds, told.test) == (None, None)
+    close(told.forecast, [e.forecast for e in tuned.entrants])
+    close(told.changes, tuned.changes)
+
+
 @pytest.mark.parametrize(("frequency", "season"), [("MS", 12), ("W", 52), ("D", 7)])
 def test_a_candidate_counts_for_as_many_as_its_name_and_the_frequency_tell(
     make_past, growing, tuner, frequency, season

@@ -75,7 +75,8 @@ def folds(past: Past, *cutoffs: int):
 
 
 def settled(past: Past, *cutoffs: int, judges=(Mean(),)):
-    return shock_choice.settled(past, folds(past, *cutoffs), {j.name: j for j in judges}, 1, 60.0)
+    until = len(past.ds) - HORIZON
+    return shock_choice.settled(past, until, folds(past, *cutoffs), {j.name: j for j in judges}, 1, 60.0)
 
 
 def error_by_hand(past: Past, mode: str, cutoffs) -> float:
@@ -135,7 +136,34 @@ def test_a_judge_that_cannot_be_fitted_is_not_asked(make_past):
 @pytest.mark.parametrize("mode", ["bridge", "event", "keep"])
 def test_a_mode_that_was_stated_is_not_chosen(dipped, mode):
     past = Past(dipped.raw, replace(RULES, shock_mode=mode))
-    assert shock_choice.settled(past, folds(past, 84, 96), {"seasonal_growth": Mean()}, 1, 60.0) == (past, ())
+    assert settled(past, 84, 96) == (past, ())
+
+
+def test_a_shock_within_the_test_window_chooses_nothing(make_past, tuner):
+    """Seen from the end it is the newest shock, and no fold trains on it."""
+    strike = Shock(date(2019, 8, 1), date(2019, 10, 31), "a strike")
+    y = season()
+    y[:48] *= 0.5
+    y[INSIDE] *= 1.05
+    struck = np.where((np.arange(PERIODS) >= 115) & (np.arange(PERIODS) < 118), 0.1 * y, y)
+    task = tuner.task(candidates=("seasonal_growth",), recent_folds=4, earlier_year_folds=0)
+    made = []
+    for values in (y, struck):
+        past = make_past(values, rules=replace(RULES, shocks=(DIP, strike)))
+        made.append(tune(past, task, tuner.candidates(Mean()), tuner.grid()))
+    one, two = ([step for step in tuned.treated.steps if step.what == "shock_mode"] for tuned in made)
+    assert one == two
+    assert one[0].how.startswith("keep; MASE in ")
+    for a, b in zip(made[0].entrants, made[1].entrants, strict=True):
+        np.testing.assert_array_equal(a.folds, b.folds)
+        np.testing.assert_array_equal(a.test, b.test)
+
+
+def test_what_was_chosen_is_read_back_from_the_steps_of_an_outcome(make_past):
+    told = settled(stepped(make_past, inside=1.05), 90, 102, 114)[1]
+    before = {"what": "shock", "how": "bridged"}
+    assert shock_choice.recorded([before, *(step.as_json() for step in told)]) == "keep"
+    assert shock_choice.recorded([before]) is None
 
 
 def test_tuning_trains_on_the_way_that_was_chosen_and_has_it_on_record(dipped, tuner):

@@ -412,6 +412,30 @@ def test_a_history_too_short_gets_seasonal_naive_alone_and_what_it_would_have_mi
         assert column[np.isfinite(column)].tolist() == slow
 
 
+@pytest.mark.parametrize("periods", [1, 11, 13, 30, 35])
+def test_what_a_person_has_pinned_needs_no_judging_and_enters_a_history_too_short_for_folds(run, growing, periods):
+    y = growing(periods, noise=0.1)
+    tuned = run(y, candidates=("scaled",), pinned=True, champions=(CHAMPION,))
+    assert (names(tuned), tuned.trials, tuned.left_out) == (["seasonal_naive", "scaled"], {}, {})
+    found = entrant(tuned)
+    assert (found.specification.parameters, found.folds.shape, found.test) == ({}, (0, HORIZON), None)
+    assert found.forecast.tolist() == np.resize(y[-12:], HORIZON).tolist()
+    assert len(tuned.changes) == periods - (12 if periods > 12 else 1)
+
+
+def test_nor_need_the_parameters_that_a_person_has_stated(run, growing):
+    stated = (Parameter("factor", "choice", (1.5,)),)
+    tuned = run(growing(20), candidates=("scaled",), pinned=True, space=stated)
+    assert entrant(tuned).specification == Specification("scaled", {"factor": 1.5})
+    assert entrant(tuned).forecast.tolist() == (1.5 * np.resize(growing(20)[-12:], HORIZON)).tolist()
+
+
+def test_of_a_pinned_method_that_a_short_history_does_not_suit_the_reason_is_its_own(run, growing):
+    tuned = run(growing(20), candidates=("broken",), pinned=True)
+    assert names(tuned) == ["seasonal_naive"]
+    assert tuned.left_out == {"broken": "ATL: broken by design"}
+
+
 def test_the_shortest_history_that_is_judged_has_one_fold_and_the_test_window(run, growing):
     tuned = run(growing(36))
     assert [w.fold.cutoff for w in tuned.windows] == [24]

@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from paxcast import cli
 from paxcast.core.calendar import parse_as_of
 from paxcast.core.errors import BatchIncomplete, ConfigurationError
+from paxcast.core.identity import history_checksum
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import backtest, forecast, releases, retrain, tune
+from paxcast.jobs.histories import Reported
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.workspace import Workspace, open_workspace
@@ -105,19 +107,19 @@ def test_the_rows_have_these_columns_and_a_row_for_each_step_of_each_method(test
     assert (counts == HORIZON).all(axis=None)
 
 
-def test_every_airport_with_one_season_of_history_has_a_published_forecast_however_bad_its_data(
+def test_what_a_run_of_that_day_would_have_quarantined_has_no_rows_and_is_named_with_the_reason(
     tested: Backtested,
 ) -> None:
-    wanted = set()
-    for airport in tested.table["airport"].unique():
-        for origin in ORIGINS:
-            values = tested.truth(airport, origin)
-            if len(values[(values >= 0) & ~values.index.duplicated(keep=False)]) >= 12:
-                wanted.add((airport, pd.Timestamp(origin)))
-    published = tested.rows[tested.rows["method"] == "paxcast"]
-    assert set(published[["airport", "origin"]].itertuples(index=False, name=None)) == wanted
-    assert ("LATE", pd.Timestamp("2019-12-01")) in wanted
-    assert {airport for airport, _ in wanted} == {*GOOD, "LATE", "ENDED", "BELOW", "TWICE"}
+    late, short = pd.Timestamp("2018-12-01"), [pd.Timestamp(origin) for origin in ORIGINS[1:]]
+    wanted = {(airport, pd.Timestamp(origin)) for airport in GOOD for origin in ORIGINS}
+    wanted |= {("LATE", origin) for origin in short}
+    found = tested.rows[["airport", "origin"]].drop_duplicates()
+    assert set(found.itertuples(index=False, name=None)) == wanted
+    missing = pd.read_csv(tested.out / "failed.csv").set_index(["airport", "origin"])["reason"]
+    told = {("LATE", str(late.date())): "too_short", ("SHORT", "2020-10-01"): "too_short"}
+    for origin in ("2018-12-01", "2019-12-01", "2020-10-01"):
+        told |= {("ENDED", origin): "stale", ("BELOW", origin): "negative", ("TWICE", origin): "conflicting_duplicates"}
+    assert missing.to_dict() == {key: f"quarantined: {reason}" for key, reason in told.items()}
 
 
 def test_the_first_step_is_the_period_after_the_origin_and_the_actual_is_what_came(tested: Backtested) -> None:
@@ -144,12 +146,132 @@ def test_the_baselines_are_what_anybody_would_compute(tested: Backtested, origin
     assert tested.of("CCC", origin, "random_walk")["yhat"].tolist() == [values[-1]] * HORIZON
 
 
-def test_of_bad_data_seasonal_naive_is_published(tested: Backtested) -> None:
-    for airport in ("BELOW", "TWICE"):
-        rows = tested.rows[tested.rows["airport"] == airport]
-        assert set(rows["method"]) == {"paxcast", "seasonal_naive"}
-    published, naive = (tested.of("TWICE", ORIGINS[1], method) for method in ("paxcast", "seasonal_naive"))
-    assert published["yhat"].tolist() == naive["yhat"].tolist() == tested.truth("AAA", ORIGINS[1])[-12:][:6].tolist()
+def test_an_airport_of_one_season_has_nothing_to_compare_methods_on_and_seasonal_naive_is_published(
+    tested: Backtested,
+) -> None:
+    methods = tested.rows[tested.rows["airport"] == "LATE"].groupby("origin")["method"].unique()
+    assert set(methods[pd.Timestamp(ORIGINS[1])]) == {"paxcast", "seasonal_naive"}
+    published, naive = (tested.of("LATE", ORIGINS[1], method) for method in ("paxcast", "seasonal_naive"))
+    assert published["yhat"].tolist() == naive["yhat"].tolist() == tested.truth("LATE", ORIGINS[1])[-12:][:6].tolist()
+
+
+def late_reports(made_up: Make) -> pd.DataFrame:
+    """Three airports to 2019-12, of which BBB has no rows of its last two months before the origin 2018-12."""
+    table = made_up(GOOD, 60, "MS", "2019-12-01")
+    return table[~(table["airport"].eq("BBB") & table["date"].isin(["2018-11-01", "2018-12-01"]))]
+
+
+def test_no_step_before_the_origin_is_written_or_scored(new_fleet: Make, made_up: Make, tmp_path: Path) -> None:
+    ws, _ = fleet_of(new_fleet, late_reports(made_up), source={"absent": "missing"})
+    rows = run(ws, tmp_path, ["2018-12-01"])
+    first = rows.groupby(["airport", "method"])["ds"].agg(["min", "size"])
+    assert (first["min"] == pd.Timestamp("2019-01-01")).all()
+    assert (first["size"] == np.where(first.index.get_level_values("airport") == "BBB", HORIZON - 2, HORIZON)).all()
+    errors = pd.read_parquet(tmp_path / "errors.parquet").set_index(["airport", "method"])
+    mine = rows[rows["airport"].eq("BBB") & rows["method"].eq("paxcast")]
+    assert errors.loc[("BBB", "paxcast"), "covered80"] == mine["y"].between(mine["lo80"], mine["hi80"]).mean()
+
+
+def test_an_airport_of_whose_forecast_no_step_lies_after_the_origin_is_named(
+    new_fleet: Make, made_up: Make, tmp_path: Path
+) -> None:
+    ws, _ = fleet_of(new_fleet, late_reports(made_up), source={"absent": "missing"}, horizon=2)
+    backtest.backtest(ws, None, ["2018-12-01"], 2, tmp_path)
+    assert sorted(pd.read_parquet(tmp_path / "forecasts.parquet")["airport"].unique()) == ["AAA", "CCC"]
+    assert pd.read_csv(tmp_path / "failed.csv").to_numpy().tolist() == [
+        ["BBB", "2018-12-01", "no step of its forecast lies after the origin"]
+    ]
+
+
+def test_where_absent_means_zero_the_last_months_without_rows_were_empty_months(
+    new_fleet: Make, made_up: Make, tmp_path: Path
+) -> None:
+    table = late_reports(made_up)
+    ws, _ = fleet_of(new_fleet, table, source={"absent": "zero"})
+    rows = run(ws, tmp_path / "absent", ["2018-12-01"])
+    absent = pd.DataFrame({"airport": "BBB", "date": ["2018-11-01", "2018-12-01"], "passengers": 0.0})
+    explicit, _ = fleet_of(new_fleet, pd.concat([table, absent]), source={"absent": "zero"})
+    pd.testing.assert_frame_equal(run(explicit, tmp_path / "zero", ["2018-12-01"]), rows)
+    assert (rows.groupby(["airport", "method"])["ds"].agg("size") == HORIZON).all()
+
+
+def test_where_absent_means_zero_a_run_forecasts_from_the_newest_period_of_the_fleet_on(
+    new_fleet: Make, made_up: Make
+) -> None:
+    table = late_reports(made_up)
+    ws, _ = fleet_of(new_fleet, table[table["date"] < "2019"], source={"absent": "zero"})
+    retrain.retrain(ws, Request(as_of=parse_as_of("2018-12-31"), request_id="a"), NOW)
+    current = releases.current(ws)
+    assert current is not None
+    first = forecast.forecasts(ws, current).groupby("airport")["ds"].min()
+    assert first.to_dict() == dict.fromkeys(GOOD, pd.Timestamp("2019-01-01"))
+    quality = ws.tables.read("quality").set_index("airport")
+    own = table[table["airport"].eq("BBB") & (table["date"] < "2019")]
+    own = pd.DataFrame({"ds": pd.to_datetime(own["date"]), "y": own["passengers"].astype(float)})
+    assert (quality.loc["BBB", "rows_known"], quality.loc["BBB", "checksum"]) == (46, history_checksum(own))
+
+
+def test_where_absent_means_zero_the_span_of_a_history_is_its_length(
+    new_fleet: Make, made_up: Make, tmp_path: Path
+) -> None:
+    table = made_up([*GOOD, "NEW", "RARE"], 60, "MS", "2019-12-01")
+    table = table[table["airport"].ne("RARE") | table["date"].str[5:7].isin(["06", "07"])]  # eight rows in four years
+    table = table[table["airport"].ne("NEW") | table["date"].ge("2018-08")]  # five
+    lenient = {"shocks": [], "find_shocks": False, "outliers": False, "min_periods": 2, "max_stale": 6}
+    for absent, missing in (("zero", ["NEW"]), ("missing", ["NEW", "RARE"])):
+        ws, _ = fleet_of(new_fleet, table, source={"absent": absent}, history={**lenient, "max_gap": 12})
+        rows = run(ws, tmp_path / absent, ["2018-12-01"])
+        assert set(rows["airport"]) == {*GOOD, "NEW", "RARE"} - set(missing)
+        told = pd.read_csv(tmp_path / absent / "failed.csv")
+        assert told["airport"].tolist() == missing
+        assert told["reason"].iloc[0] == "too short: 5 periods, and a season is 12"
+
+
+def test_a_history_goes_on_to_the_newest_period_on_its_own_grid() -> None:
+    rows = pd.DataFrame({"airport": "AAA", "ds": pd.to_datetime(["2019-01-07", "2019-01-14"]), "y": [1.0, 2.0]})
+    for code, newest, expected in (
+        ("W", "2019-02-04", "2019-02-04"),
+        ("W", "2019-02-06", "2019-02-04"),  # others' weeks begin on Wednesday
+        ("W", "2019-02-03", "2019-01-28"),
+        ("W", "2019-01-20", None),
+        ("D", "2019-02-03", "2019-02-03"),
+        ("D", "2019-01-14", None),
+        ("D", "2019-01-01", None),
+    ):
+        (history,) = tune.packed(rows, Reported(pd.Timestamp(newest), code))
+        days = [*rows["ds"], *([pd.Timestamp(expected)] if expected else [])]
+        assert pd.DatetimeIndex(history.days.astype("datetime64[D]")).tolist() == days
+        assert history.values.tolist() == [1.0, 2.0, 0.0][: len(days)]
+        assert history.checksum == history_checksum(rows)
+    (monthly,) = tune.packed(
+        rows.iloc[:1].assign(ds=pd.Timestamp("2018-11-01")), Reported(pd.Timestamp("2019-02-01"), "MS")
+    )
+    assert pd.DatetimeIndex(monthly.days.astype("datetime64[D]")).tolist() == list(
+        pd.to_datetime(["2018-11", "2019-02"])
+    )
+    assert (tune.periods(monthly, "MS", "zero"), tune.periods(monthly, "MS", "missing")) == (4, 2)
+
+
+def test_a_gap_that_treatment_can_use_costs_no_airport_its_forecast(
+    new_fleet: Make, made_up: Make, tmp_path: Path
+) -> None:
+    table = made_up(GOOD, 120, "MS", "2022-12-01")
+    early = table["airport"].eq("AAA") & table["date"].between("2015-01", "2015-12-31")
+    pandemic = table["airport"].eq("BBB") & table["date"].between("2020-04", "2021-02-31")
+    late = table["airport"].eq("CCC") & table["date"].between("2020-04", "2021-02-31")
+    events = {"CCC": {"events": [{"name": "closed", "first": "2020-04-01", "last": "2021-02-28"}]}}
+    for shocks, overrides, expected in (
+        ([{"name": "Covid", "first": "2020-03-01", "last": "2022-02-28"}], {}, GOOD),
+        ([], events, ["AAA", "CCC"]),
+    ):
+        settings = {"history": {"shocks": shocks, "find_shocks": False}, "overrides": overrides}
+        ws, _ = fleet_of(new_fleet, table[~early & ~pandemic & ~late], **settings)
+        ingest(ws, pd.Timestamp("2023-02-01", tz="UTC"))
+        result = retrain.retrain(ws, Request(as_of=parse_as_of("2022-12-31"), request_id="a"), NOW)
+        assert (result["refitted"], [row["airport"] for row in result["quarantined"]]) == (
+            expected,
+            [code for code in GOOD if code not in expected],
+        )
 
 
 def test_an_error_is_the_mean_absolute_one_in_units_of_seasonal_naive_before_the_origin(tested: Backtested) -> None:
@@ -164,8 +286,13 @@ def test_an_error_is_the_mean_absolute_one_in_units_of_seasonal_naive_before_the
 
 def test_the_table_has_the_mean_of_each_method_over_all_and_by_slice(tested: Backtested) -> None:
     overall = tested.summary[tested.summary["slice"] == "all"].set_index("method")
-    mean = tested.errors.groupby("method")["mase"].mean()
-    assert overall["mase"].to_dict() == pytest.approx(mean.to_dict())
+    mase = tested.errors.set_index(["airport", "origin", "method"])["mase"]
+    published = mase.xs("paxcast", level="method").index
+    for method in overall.index:  # where one has no forecast, seasonal naive's counts
+        full = [mase.get((*key, method), mase[(*key, "seasonal_naive")]) for key in published]
+        assert overall.loc[method, "mase"] == pytest.approx(np.mean(full))
+    assert overall["n"].to_dict() == tested.errors.groupby("method").size().to_dict()
+    assert overall.loc["random_walk", "n"] < overall.loc["paxcast", "n"] == len(published)
     assert {"origin 2018-12-01", "origin 2019-12-01"} <= set(tested.summary["slice"])
     assert {"rmsse", "smape", "pinball", "covered80", "covered95"} <= set(tested.summary.columns)
 
@@ -291,6 +418,32 @@ def test_an_airport_that_failed_is_left_out_and_alone_tried_again(
     assert not (tmp_path / "failed.csv").exists()
 
 
+def test_what_the_fleets_model_made_beside_other_airports_is_not_taken_for_these(
+    new_fleet: Make, made_up: Make
+) -> None:
+    table, candidates = made_up(GOOD, 60, "MS", "2020-12-01"), ["seasonal_naive", "fleet_gbm"]
+
+    def made(ws: Workspace, codes: list[str]) -> dict[str, Any]:
+        everything = ws.tables.read("observations")
+        everything = everything[everything["airport"].isin(codes)]
+        look = backtest.look_back(ws, None, everything, pd.Timestamp("2019-12-01"), HORIZON, "MS")
+        return {airport: result.entrants for airport, result in look.results.items()}
+
+    fresh, again = (fleet_of(new_fleet, table, candidates=candidates)[0] for _ in range(2))
+    made(again, ["AAA", "BBB"])
+    assert made(again, ["AAA", "CCC"]) == made(fresh, ["AAA", "CCC"])
+
+
+def test_where_every_airport_is_quarantined_that_is_said(new_fleet: Make, made_up: Make, tmp_path: Path) -> None:
+    table = made_up(GOOD, 60, "MS", "2020-12-01")
+    table.loc[table["date"].eq("2017-05-01"), "passengers"] = -5
+    ws, _ = fleet_of(new_fleet, table)
+    with pytest.raises(
+        ConfigurationError, match=r"no airport can be forecast from 2019-12-01; the first, AAA: quarantined: negative; "
+    ):
+        run(ws, tmp_path, ["2019-12-01"])
+
+
 def test_nothing_is_registered_and_nothing_that_anybody_reads_is_written(tested: Backtested) -> None:
     ws = tested.ws
     written = ("quality", "outcomes", "registrations", "decisions", "forecasts", "scores")
@@ -357,6 +510,25 @@ def test_the_command_writes_the_rows_and_prints_the_table(tested: Backtested, tm
         tested.summary[["slice", "method"]].itertuples(index=False, name=None)
     )
     assert [row["mase"] for row in found] == pytest.approx(tested.summary["mase"].tolist())
+    asked = command(tested.path, *args, "--json")
+    assert asked.exit_code == 0  # some are quarantined, none failed
     printed = command(tested.path, *args, "--horizon", str(HORIZON)).stdout.splitlines()
     assert printed[0].split()[:4] == ["slice", "method", "n", "mase"]
     assert len(printed) == 1 + len(found)
+
+
+@pytest.mark.parametrize("how", [("--json",), ()])
+def test_the_command_ends_with_2_where_airports_failed_after_it_has_printed(
+    new_fleet: Make, made_up: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    _, path = fleet_of(new_fleet, made_up(GOOD, 60, "MS", "2020-12-01"))
+    right = backtest._task
+
+    def hopeless(*asked: Any) -> TuningTask:
+        return replace(right(*asked), **({"seconds": 1e-6} if asked[1] == "BBB" else {}))
+
+    monkeypatch.setattr(backtest, "_task", hopeless)
+    ended = command(path, "--origins", "2019-12-01", "--out", str(tmp_path), *how)
+    assert ended.exit_code == 2
+    assert "paxcast" in ended.stdout
+    assert pd.read_csv(tmp_path / "failed.csv")["airport"].tolist() == ["BBB"]

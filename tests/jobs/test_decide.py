@@ -12,9 +12,9 @@ import pytest
 from paxcast.core import composition, intervals
 from paxcast.core.calendar import parse_as_of
 from paxcast.core.outcome import Outcome, evaluation_of
-from paxcast.core.release import Entry, Release
+from paxcast.core.release import Entry, Release, part_key
 from paxcast.core.treatment import Step
-from paxcast.jobs import decide, ledger, retrain
+from paxcast.jobs import decide, ledger, releases, retrain
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.workspace import Workspace, open_workspace
@@ -98,7 +98,8 @@ def test_the_rule_is_that_of_the_lowest_error_in_unseen_folds_and_the_intervals_
     missed = [composition.missed(*pair) for pair in zip(airports, composed, strict=True)]
     pool = intervals.pool(missed, 6)
     for code, airport, made, own in zip(CODES, airports, composed, missed, strict=True):
-        band = intervals.band(made.forecast, pool, intervals.size(own, pool.middle, airport.level))
+        unit = max(airport.level, float(np.mean(made.forecast)))
+        band = intervals.band(made.forecast, pool, intervals.size(own, pool.middle, unit))
         for name in ("yhat", "lo80", "hi80", "lo95", "hi95"):
             assert forecast_of(rows.loc[code])[name] == pytest.approx(getattr(band, name).tolist(), rel=1e-9)
 
@@ -260,12 +261,19 @@ def test_a_run_over_some_airports_takes_rule_and_pool_of_the_release_before_and_
     airport = evaluation_of(alone)
     composed = composition.compose(airport, shared["rule"])
     pool = intervals.pool_from_json(shared["pool"])
-    size = intervals.size(composition.missed(airport, composed), pool.middle, airport.level)
+    unit = max(airport.level, float(np.mean(composed.forecast)))
+    size = intervals.size(composition.missed(airport, composed), pool.middle, unit)
     band = intervals.band(composed.forecast, pool, size)
     assert forecast_of(part.loc["AA"])["hi80"] == pytest.approx(band.hi80.tolist())
-    next_one = judged_of("AB", run_key="small-next-r0")
-    asked(ws, next_one, base=release_of(LATER), whole=False)
-    assert fixed(ws, "small-next-r0", "part.json") == fixed(ws, LATER, "part.json") == shared
+    made = replace(release_of(LATER, replace(entry("AA", {}), run_key=part_key(LATER))), release_id="two")
+    releases.keep(ws, release_of(whole[0].run_key), pd.Timestamp("2021-02-01", tz="UTC"), False)
+    ws.objects.put_if_absent(f"runs/{LATER}/context.json", {"previous_release": "one"})
+    after = asked(ws, judged_of("AA", sizes=SLOW, run_key="small-next-r0"), base=made, whole=False)
+    assert after.loc["AA", "forecast"] == part.loc["AA", "forecast"]
+    ws.objects.put_if_absent(f"runs/{LATER}/fleet.json", {**shared, "rule": "best"})  # after that part was released
+    sibling = judged_of("AB", run_key="small-next-r0")
+    assert asked(ws, sibling, base=made, whole=False).loc["AB", "rule"] == shared["rule"]
+    assert list(ws.objects.names("runs/small-next-r0/fleet.json")) == []
 
 
 def test_some_airports_of_a_run_that_was_of_the_whole_fleet_are_decided_with_what_that_fixed(
@@ -279,17 +287,59 @@ def test_some_airports_of_a_run_that_was_of_the_whole_fleet_are_decided_with_wha
     assert again.loc["ZZ", "rule"] == first.loc["AA", "rule"]
 
 
-def test_the_whole_fleet_after_some_of_it_is_decided_by_all_and_leaves_those_as_they_were(
+def test_the_whole_fleet_after_some_of_it_is_decided_as_if_it_were_the_first_and_the_part_stays_on_record(
     ws: Workspace, judged_of: Make
 ) -> None:
-    first = asked(ws, judged_of("AA", sizes=SLOW), whole=False)
     results = [judged_of("AA", sizes=SLOW), *(judged_of(code) for code in CODES[1:])]
+    part = asked(ws, results[0], whole=False)
+    assert decide.read(ws, [results[0].run_key])["run_key"].tolist() == [part_key(results[0].run_key)]
     then = asked(ws, *results)
-    pd.testing.assert_frame_equal(then.loc[["AA"]], first)
-    shared, alone = fixed(ws, results[0].run_key), fixed(ws, results[0].run_key, "part.json")
-    assert (shared["airports"], alone["airports"]) == (len(CODES), 1)
-    asked(ws, *(replace(result, run_key=LATER) for result in results))
-    assert fixed(ws, LATER) == shared
+    at_once = asked(ws, *(replace(result, run_key=LATER) for result in results))
+    pd.testing.assert_frame_equal(then.assign(run_key=LATER), at_once)
+    assert fixed(ws, LATER) == fixed(ws, results[0].run_key)
+    assert then.loc["AA", "forecast"] != part.loc["AA", "forecast"]
+    counting = decide.read(ws, [results[0].run_key]).set_index("airport").sort_index()
+    pd.testing.assert_frame_equal(counting[then.columns], then)
+    by_release = decide.read(ws, [part_key(results[0].run_key)]).set_index("airport")
+    pd.testing.assert_frame_equal(by_release[part.columns], part)
+    pd.testing.assert_frame_equal(asked(ws, results[0], whole=False), then.loc[["AA"]])
+    both = decide.read(ws, [results[0].run_key, part_key(results[0].run_key)])
+    assert len(both) == len(CODES) + 1
+
+
+def test_where_there_is_nothing_to_take_over_each_airport_is_decided_by_itself_in_any_order(
+    ws: Workspace, judged_of: Make
+) -> None:
+    first, second = judged_of("AA", sizes=SLOW), judged_of("AB")
+    asked(ws, first, whole=False)
+    rows = asked(ws, first, second, whole=False)
+    for order in ([second, first], [first, second]):
+        key = f"small-{order[0].airport}-r0"
+        for result in order:
+            asked(ws, replace(result, run_key=key), whole=False)
+        found = asked(ws, *(replace(result, run_key=key) for result in order), whole=False)
+        pd.testing.assert_frame_equal(found.assign(run_key=part_key(first.run_key)), rows)
+    at_once = asked(ws, *(replace(result, run_key=LATER) for result in (first, second)), whole=False)
+    pd.testing.assert_frame_equal(at_once.assign(run_key=part_key(first.run_key)), rows)
+    for result in (first, second):
+        airport = evaluation_of(result)
+        composed = composition.compose(airport, composition.FIRST_RULE)
+        own = composition.missed(airport, composed)
+        widths = np.subtract(*(forecast_of(rows.loc[result.airport])[edge] for edge in ("hi80", "yhat")))
+        ratios = np.abs(own.errors) / np.array(
+            [[intervals.size(own, float(np.median(own.shares())), own.levels[k], without=k)] for k in range(5)]
+        )
+        rank = min(int(np.ceil(6 * 0.8)), 5)
+        slow = [sorted(ratios[:, h])[rank - 1] for h in range(6)]
+        assert widths / widths[0] == pytest.approx(np.array(slow) / slow[0], rel=1e-6)
+        assert rows.loc[result.airport, "rule"] == composition.FIRST_RULE
+
+
+def test_some_airports_of_a_forced_revision_take_what_the_revision_before_fixed(ws: Workspace, judged_of: Make) -> None:
+    whole = asked(ws, *(judged_of(code) for code in CODES))
+    forced = asked(ws, judged_of("AC", run_key=f"{judged_of('AC').run_key[:-1]}2"), whole=False)
+    drawn = [name for name in whole.columns if name != "run_key"]
+    assert forced.loc["AC", drawn].to_dict() == whole.loc["AC", drawn].to_dict()
 
 
 def test_errors_of_a_release_that_reached_less_far_are_not_taken_over(ws: Workspace, judged_of: Make) -> None:
@@ -298,8 +348,9 @@ def test_errors_of_a_release_that_reached_less_far_are_not_taken_over(ws: Worksp
     quantiles = {level: values[:3] for level, values in shared["pool"]["quantiles"].items()}
     ws.objects.put_if_absent("runs/shorter/fleet.json", {**shared, "pool": {**shared["pool"], "quantiles": quantiles}})
     row = asked(ws, judged_of("AA", run_key=LATER), base=release_of("shorter"), whole=False).loc["AA"]
+    alone = asked(ws, judged_of("AA", run_key="small-alone-r0"), whole=False).loc["AA"]
     assert len(forecast_of(row)["hi95"]) == 6
-    assert fixed(ws, LATER, "part.json")["airports"] == 1
+    assert row["forecast"] == alone["forecast"]
 
 
 @pytest.mark.parametrize("before", ["best", "best_three", "stacking"])
@@ -325,3 +376,23 @@ def test_a_rule_that_is_clearly_better_than_the_first_one_is_the_fleets(ws: Work
     assert rule in ("best", "stacking")
     assert errors[rule] < (1 - composition.CLEARLY) * errors[composition.FIRST_RULE]
     assert rows["rule"].unique().tolist() == [rule]
+
+
+# --- after a slump
+
+
+@pytest.mark.parametrize("before", [0.0, 2.0, 45.0])
+def test_a_forecast_that_returns_from_a_slump_is_as_wide_as_what_it_returns_to_and_never_of_high_confidence(
+    ws: Workspace, judged_of: Make, before: float
+) -> None:
+    slump = judged_of("AA")
+    usual = [judged_of(code) for code in CODES[1:]]
+    rows = asked(ws, replace(slump, level=before), *usual)
+    assert rows["confidence"].to_dict() == {**dict.fromkeys(CODES, "high"), "AA": "low"}
+    made = forecast_of(rows.loc["AA"])
+    there = [replace(slump, level=float(np.mean(made["yhat"])), run_key=LATER)]
+    plain = asked(ws, *there, *(replace(result, run_key=LATER) for result in usual))
+    assert plain.loc["AA", "confidence"] == "high"
+    for edge in ("lo80", "hi80", "lo95", "hi95"):
+        assert made[edge] == pytest.approx(forecast_of(plain.loc["AA"])[edge], rel=1e-9)
+    assert all(low < middle < high for low, middle, high in zip(made["lo80"], made["yhat"], made["hi80"], strict=True))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from paxcast.core import curves
 from paxcast.core.calendar import parse_as_of
 from paxcast.core.errors import BadFile, ConfigurationError, UnknownAirports
 from paxcast.core.outcome import FAILED, OK
-from paxcast.jobs import baselines, evaluated, examiner, releases, retrain, tune
+from paxcast.core.treatment import Shock
+from paxcast.jobs import backtest, baselines, evaluated, examiner, releases, retrain, tune
 from paxcast.jobs import evaluate as evaluating
 from paxcast.jobs.evaluate import evaluate
 from paxcast.jobs.evaluated import Evaluated
@@ -118,6 +120,48 @@ def test_a_sample_holds_the_smallest_and_the_largest_airport_and_is_the_same_eac
     assert asked.airports == ("BBB", "CCC")
 
 
+def test_the_line_of_a_sample_is_that_of_the_whole_fleet_with_its_rule_and_its_intervals(
+    done: Done, tmp_path: Path
+) -> None:
+    runs = list(done.ws.objects.names("runs"))
+    half = evaluate(done.ws, None, parse_as_of(AS_OF), airports=CODES[:3])
+    other = evaluate(done.ws, None, parse_as_of(AS_OF), airports=CODES[3:])
+    assert list(done.ws.objects.names("runs")) == runs  # nothing was tuned: all of it is on record
+    coverage = [result.tables["calibration"]["coverage"] for result in (half, other, done.result)]
+    assert np.allclose((coverage[0] + coverage[1]) / 2, coverage[2])  # as many steps in each half
+    pinball = [r.tables["methods"].set_index("method").loc["paxcast", "pinball"] for r in (half, other, done.result)]
+    assert np.mean(pinball[:2]) == pytest.approx(pinball[2])
+    said = "Rule, intervals and the fleet's model are those of the whole fleet, 6 airports."
+    assert half.as_json()["shared"] == done.result.shared == said
+    assert f"<p>{said.replace(chr(39), '&#x27;')}</p>" in evaluated.write(half, tmp_path).read_text(encoding="utf-8")
+    for name in ("methods", "slices", "behaviour", "staleness", "airports"):
+        assert len(half.tables[name])
+    assert half.tables["airports"]["airport"].tolist() == CODES[:3]
+    assert half.tables["methods"].set_index("method").loc["paxcast", "n"] == 3 * 13
+
+
+def test_of_a_fleet_too_large_for_that_the_page_says_whose_rule_it_is(
+    done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "WHOLE_FLEET", 5)
+    seen = evaluating._look(done.ws, parse_as_of(AS_OF), (), 2)
+    assert (seen.whole, set(seen.everything["airport"])) == (False, {"AAA", "FFF"})
+    monkeypatch.setattr(evaluating, "WHOLE_FLEET", 6)
+    seen = evaluating._look(done.ws, parse_as_of(AS_OF), (), 2)
+    assert (seen.whole, set(seen.everything["airport"])) == (True, set(CODES))
+    assert set(seen.now["airport"]) == {"AAA", "FFF"}
+    assert "are those of these 2 airports" in evaluated.shared_by(2, whole=False)
+
+
+def test_an_airport_that_is_excluded_is_not_evaluated_even_if_it_is_asked_for(done: Done) -> None:
+    overrides = {"BBB": OverrideSettings(exclude=True), "AAA": OverrideSettings(method="window_average")}
+    ws = replace(done.ws, settings=done.ws.settings.model_copy(update={"overrides": overrides}))
+    with pytest.raises(
+        ConfigurationError, match=r"airports: BBB: excluded by overrides in \S*small\.yaml, .* `exclude`"
+    ):
+        evaluate(ws, None, parse_as_of(AS_OF), airports=("AAA", "BBB"))
+
+
 # --- the tables
 
 
@@ -148,7 +192,8 @@ def test_what_is_published_is_in_the_table_of_methods_with_its_loss_and_its_cost
     assert {"paxcast", *CANDIDATES, "random_walk", "zero_rule", "last_release", "file"} == set(table.index)
     assert (table.loc[["paxcast", *CANDIDATES], ["fold_mase", "cpu_seconds"]] > 0).all().all()
     assert table.loc["file", ["covered80", "covered95", "pinball"]].isna().all()
-    assert table.loc["file", "mase"] < table.loc["paxcast", "mase"]
+    assert table.loc["file", "n"] == 2
+    assert table.loc["file", "mase"] < table.loc["seasonal_naive", "mase"]  # which counts where the file has nothing
     assert table.loc["paxcast", "cpu_seconds"] >= table.loc[CANDIDATES, "cpu_seconds"].sum()
 
 
@@ -233,9 +278,52 @@ def test_an_airport_that_takes_too_long_is_counted_and_ends_nothing(done: Done) 
     assert again(history).status == OK
 
 
+def test_a_model_is_carried_on_from_the_history_with_its_shocks_passed_as_they_were_for_what_was_published(
+    done: Done,
+) -> None:
+    table = done.table[done.table["airport"] == "AAA"].rename(columns={"date": "ds", "passengers": "y"})
+    struck = table["ds"].between("2018-01-01", "2018-04-01")
+    table = table.assign(y=table["y"].where(~struck, table["y"] * 0.3).astype(float)).astype({"ds": "datetime64[ns]"})
+    (history,) = tune.packed(table[table["ds"] <= NEWEST])
+    rules = replace(done.ws.settings.rules("AAA"), shock_mode="choose", calendar="none")
+    rules = replace(rules, find_shocks=False, shocks=(Shock(date(2018, 1, 1), date(2018, 4, 30), "strike"),))
+    task = tune.task_of(done.ws.settings, CANDIDATES, 12, 1)
+    worker = Examiner(
+        store_root=done.ws.settings.store_root,
+        key="carried",
+        frequency="MS",
+        rule="best",
+        search=lambda problem: [],
+        memory_mb=0,
+        oldest=2,
+        assignments={},
+    )
+    assignment = Assignment(rules, task, None, ())
+    value = dict(zip(table["ds"], table["y"], strict=True))
+    for mode, exactly in ((None, False), ("bridge", False), ("keep", True)):
+        made = Made("2018-12-01", history, 1, {"seasonal_naive": 1.0}, {"seasonal_naive": {}}, mode)
+        found = worker._longer(made, assignment)
+        assert bool(found[0] == value[pd.Timestamp("2018-01-01")]) is exactly, mode
+        assert found[5] == value[pd.Timestamp("2018-06-01")]
+
+
+def test_how_shocks_were_passed_is_read_from_what_was_tuned_at_the_origin(done: Done) -> None:
+    seen = evaluating._look(done.ws, parse_as_of(AS_OF), ("AAA",), 1)
+    look = backtest.look_back(done.ws, None, seen.everything, NEWEST, seen.horizon, seen.code)
+    result = look.results["AAA"]
+    chosen = {"what": "shock_mode", "how": "keep; MASE in 3 folds: bridge 2.0, event 1.5, keep 1.0"}
+    later = replace(look, results={**look.results, "AAA": replace(result, steps=[*result.steps, chosen])})
+    modes = [
+        evaluating._assignment(done.ws, seen, [one], look.histories["AAA"]).made[0].shock_mode for one in (look, later)
+    ]
+    assert modes == [None, "keep"]
+
+
 @dataclass(frozen=True)
 class Runaway:
     """Forecasts well for a year, and then without end."""
+
+    name: str = "runaway"
 
     def fit(self, series: Any, parameters: Any, *, seed: int, seconds: float) -> "Runaway":
         return self

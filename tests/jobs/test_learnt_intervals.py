@@ -88,6 +88,7 @@ def slow_halves(results: Sequence[Outcome], rule: str, level: float) -> np.ndarr
     middle = float(np.median([share for one in missed for share in one.shares()]))
     widths = []
     for airport, own in zip(airports, missed, strict=True):
+        unit = intervals.unit(airport.level, composition.compose(airport, rule).forecast)
         widths.append([])
         for h in range(len(own.errors[0])):
             ratios = sorted(
@@ -96,7 +97,7 @@ def slow_halves(results: Sequence[Outcome], rule: str, level: float) -> np.ndarr
                 for k in range(len(one.levels))
             )
             quantile = ratios[min(math.ceil((len(ratios) + 1) * level), len(ratios)) - 1]
-            widths[-1].append(quantile * intervals.size(own, middle, airport.level))
+            widths[-1].append(quantile * intervals.size(own, middle, unit))
     return np.array(widths)
 
 
@@ -209,9 +210,10 @@ def test_an_airport_finished_later_has_the_levels_of_the_others_whatever_was_res
     pd.testing.assert_frame_equal(then.loc[CODES], first)
     assert written(fleet) == before
     airport = evaluation_of(judged_of("LATE"))
-    own = composition.missed(airport, composition.compose(airport, fixed(fleet)["rule"]))
+    composed = composition.compose(airport, fixed(fleet)["rule"])
+    own, unit = composition.missed(airport, composed), intervals.unit(airport.level, composed.forecast)
     pool = intervals.pool_from_json(fixed(fleet)["pool"])
-    width = pool.quantiles[0.80] * intervals.size(own, pool.middle, airport.level)
+    width = pool.quantiles[0.80] * intervals.size(own, pool.middle, unit)
     np.testing.assert_allclose(halves(then.loc[["LATE"]], "hi80")[0], width, rtol=1e-7)
     decided(fleet, results, OTHER)
     assert fixed(fleet, OTHER)["levels"] != fixed(fleet)["levels"]  # a run of its own would have seen it

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -75,6 +76,26 @@ def test_a_pinned_method_is_published_alone_although_the_fleet_has_other_candida
     assert "prophet" not in by_name
     others = [e["candidate"] for code in ("BBB", "DDD") for e in ran.outcomes[code]["entrants"]]
     assert "window_average" not in others
+
+
+def test_of_a_history_too_short_to_be_judged_the_pinned_method_is_published_and_never_with_high_confidence(
+    new_fleet: Make, made_up: Make
+) -> None:
+    table = made_up(["AAA", "BBB"], 60, "MS", "2020-12-01")
+    table = table[(table["airport"] != "BBB") | (table["date"] >= "2018-11-01")]
+    pinned = {code: {"method": "window_average"} for code in ("AAA", "BBB")}
+    path = new_fleet(table, search={"mode": "local"}, candidates=["seasonal_naive"], overrides=pinned)
+    ws = open_workspace(load(path))
+    ingest(ws, NOW)
+    result = ask(ws)
+    decided = decide.read(ws, [result["run_key"]]).set_index("airport")
+    assert decided["method"].tolist() == ["window_average"] * 2
+    row = decided.loc["BBB"]
+    assert (row["reason"], row["confidence"]) == ("pinned: too few periods to judge it on", "low")
+    steps = json.loads(row["forecast"])
+    values = table.loc[table["airport"] == "BBB", "passengers"].to_numpy()
+    assert np.mean(steps["yhat"]) == pytest.approx(np.mean([values[-12:], values[-24:-12]]), rel=0.05)
+    assert (np.array(steps["hi80"]) > np.array(steps["lo80"])).all()
 
 
 def test_stated_parameters_are_not_searched_and_every_evaluation_has_them(ran: Ran) -> None:

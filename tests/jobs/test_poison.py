@@ -61,7 +61,7 @@ POISONS: dict[str, tuple[Poison, str, str]] = {
     "RANDOM": (lambda rows: rows.sample(frac=1, random_state=5), "ok", ""),
     "UNDATED": (lambda rows: rows.assign(date="some day"), "quarantined", "none of 60 rows could be read"),
     "": (lambda rows: rows, "rejected", "airport is blank"),
-    "GAP": (lambda rows: rows[~rows["date"].str.startswith("2018")], "quarantined", "12 periods in a row are missing"),
+    "GAP": (lambda rows: rows[~rows["date"].str.startswith("2019")], "quarantined", "12 periods in a row are missing"),
     "ANNUAL": (with_annual_totals, "quarantined", "Month 12 of 2016, 2017, 2018, 2019, 2020 is about the sum of"),
     "ENDED": (lambda rows: rows[rows["date"] < "2019"], "quarantined", "2018-12-01, 24 periods before the newest"),
 }

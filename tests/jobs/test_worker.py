@@ -182,15 +182,33 @@ def test_a_pinned_method_that_cannot_be_fitted_is_named_with_the_reason(ws: Work
     assert compose(evaluation_of(found), "best").weights == {"seasonal_naive": 1.0}
 
 
-def test_nor_is_a_history_too_short_for_a_pinned_method_passed_over_in_silence(ws: Workspace, compete: Compete) -> None:
-    compete(straight)
+def short() -> PackedHistory:
+    """The first fifteen months: too few for a fold."""
     whole = history()
-    short = replace(whole, days=whole.days[:15], values=whole.values[:15])
-    answer = made(ws, competing=("odd",), pinned=True)(short)
-    assert (answer.status, answer.reason.split(": ")[1]) == (
-        OK,
-        "too few periods to judge a method on; seasonal naive is published",
-    )
+    return replace(whole, days=whole.days[:15], values=whole.values[:15])
+
+
+def test_a_pinned_method_is_published_of_a_history_too_short_to_judge_it_on(ws: Workspace, compete: Compete) -> None:
+    compete(straight)
+    assert made(ws, competing=("odd",), pinned=True)(short()).reason == ""
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    composed = compose(evaluation_of(found), "inverse_square")
+    assert (found.folds, composed.weights, composed.forecast.tolist()) == ([], {"odd": 1.0}, [1150, 1160, 1170])
+
+
+def test_one_that_is_not_tried_or_cannot_be_fitted_on_a_short_history_is_named_with_the_reason(
+    ws: Workspace, compete: Compete
+) -> None:
+    def unfit(series: Series, horizon: int) -> Values:
+        raise FitFailed("AAA: odd needs more of everything")
+
+    compete(unfit)
+    worker = made(ws, competing=("odd",), pinned=True)
+    assert "could not be fitted: AAA: odd needs more of everything;" in worker(short()).reason
+    naive = {"AAA": replace(worker.tasks["AAA"], candidates=())}
+    answer = replace(worker, tasks=naive)(replace(short(), checksum="second"))
+    assert answer.reason == "odd, which overrides pin, was not tried; seasonal naive is published"
 
 
 def test_of_a_pinned_method_that_was_fitted_and_of_one_that_nobody_pinned_there_is_no_reason(

@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float64]
 COLUMNS = [AIRPORT, "origin", "method", DS, Y, "yhat", "lo80", "hi80", "lo95", "hi95"]
 ERRORS = ["mase", "rmsse", "smape", "pinball", "covered80", "covered95"]
 QUANTILES = {"lo95": 0.025, "lo80": 0.10, "yhat": 0.50, "hi80": 0.90, "hi95": 0.975}
+PUBLISHED, NAIVE = "paxcast", "seasonal_naive"
 Method = Composed | None
 
 
@@ -52,7 +53,8 @@ def bands(
     def band(airport: Evaluation, composed: Method) -> Band | None:
         if composed is None:
             return None
-        size = intervals.size(composition.missed(airport, composed), pool.middle, airport.level)
+        unit = intervals.unit(airport.level, composed.forecast)
+        size = intervals.size(composition.missed(airport, composed), pool.middle, unit)
         return intervals.band(composed.forecast, pool, size)
 
     return [band(a, c) for a, c in zip(airports, made, strict=True)]
@@ -103,21 +105,39 @@ def errors(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(errors: pd.DataFrame, parts: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Mean errors by method: overall, by origin, by slice. `better`: the share of airport-origins that a method
-    forecast better than seasonal naive.
+    """Mean errors by method: overall, by origin, by slice, all over the airport-origins that PUBLISHED has at least.
 
-    parts: columns airport, slice, value, as of `curves.slices`; none without it.
+    Where a method has no row that PUBLISHED has, seasonal naive's error counts there: leaving hard airports out is no
+    merit. `n`: the rows that a method really has. `better`: the share of airport-origins that it forecast better than
+    seasonal naive. parts: columns airport, slice, value, as of `curves.slices`; none without it.
     """
-    naive = errors[errors["method"] == "seasonal_naive"][[AIRPORT, "origin", "mase"]]
-    joined = errors.merge(naive.rename(columns={"mase": "naive"}), on=[AIRPORT, "origin"], how="left")
+    naive = errors[errors["method"] == NAIVE][[AIRPORT, "origin", "mase"]]
+    joined = _with_naive(errors).merge(naive.rename(columns={"mase": "naive"}), on=[AIRPORT, "origin"], how="left")
     joined = joined.assign(better=(joined["mase"] < joined["naive"]).astype(float))
     named = [("all", joined)]
     named += [(f"origin {origin:%Y-%m-%d}", part) for origin, part in joined.groupby("origin")]
     if parts is not None:
         named += [(f"{s}: {v}", part) for (s, v), part in joined.merge(parts, on=AIRPORT).groupby(["slice", "value"])]
     means = [
-        part.groupby("method")[[*ERRORS, "better"]].mean().assign(slice=name, n=part.groupby("method").size())
+        part.groupby("method")[[*ERRORS, "better"]].mean().assign(slice=name, n=part.groupby("method")["own"].sum())
         for name, part in named
     ]
     ordered = pd.concat(means).reset_index()
     return ordered[["slice", "method", "n", *ERRORS, "better"]]
+
+
+def _with_naive(errors: pd.DataFrame) -> pd.DataFrame:
+    """The errors (`own`), and seasonal naive's in the name of each method that left out what PUBLISHED forecast.
+
+    What a method never has, as the errors of intervals, stays NaN.
+    """
+    keys = [AIRPORT, "origin"]
+    asked = errors.loc[errors["method"] == PUBLISHED, keys]
+    naive = errors[errors["method"] == NAIVE].merge(asked, on=keys)
+    frames = [errors.assign(own=True)]
+    for method, rows in errors.groupby("method"):
+        there = pd.MultiIndex.from_frame(rows[keys])
+        instead = naive[~pd.MultiIndex.from_frame(naive[keys]).isin(there)]
+        never = dict.fromkeys([name for name in ERRORS if rows[name].isna().all()], np.nan)
+        frames.append(instead.assign(method=method, own=False, **never))
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)

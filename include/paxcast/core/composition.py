@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from paxcast.core import choice, combination, metrics
+from paxcast.core import choice, combination, intervals, metrics
 from paxcast.core.combination import RULES, FoldForecasts
 from paxcast.core.intervals import Missed
 
@@ -30,9 +30,9 @@ class Evaluation:
 
     `candidates`: [M], the first is seasonal naive; `competes`: [M], whether the fleet lets it be published as such.
     `test`: [M, H] in the untouched window, with `test_actual`, `test_counts`: [H] and `test_scale`; None without one.
-    `forecast`: [M, H]. `level`: mean traffic of the last season; `window_levels`: of that before each fold and the test
-    window. `changes`: [N, H] what seasonal naive would have missed, where there are no folds. `pinned`: a person has
-    chosen the one method that competes.
+    `forecast`: [M, H]. `level`: mean traffic of the last season, of daily data the last four weeks; `window_levels`: of
+    those before each fold and the test window. `changes`: [N, H] what seasonal naive would have missed, where there are
+    no folds. `pinned`: a person has chosen the one method that competes.
     """
 
     candidates: tuple[str, ...]
@@ -101,15 +101,19 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     """The published combination of one airport.
 
     Of all that compete, where that did not worse than seasonal naive in the folds; else as much of it as passes, the
-    rest of those that themselves did not worse, or of seasonal naive itself. What a person has pinned is not asked;
-    where nothing can be judged or fitted it is seasonal naive.
+    rest of those that themselves did not worse, or of seasonal naive itself. What a person has pinned is not asked, not
+    even for folds; where else nothing can be judged, or nothing fitted, it is seasonal naive.
     """
     folds = airport.folds
-    if folds is None or not airport.competes.any():
-        unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
-        unfitted = "the pinned method could not be fitted" if airport.pinned else "no candidate could be fitted"
-        reason = "too few periods to judge a method on" if folds is None else unfitted
+    unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
+    if folds is None and not airport.pinned:
+        return _composed(airport, _naive(airport), unseen, "too few periods to judge a method on", gated=False)
+    if not airport.competes.any():
+        reason = "the pinned method could not be fitted" if airport.pinned else "no candidate could be fitted"
         return _composed(airport, _naive(airport), unseen, reason, gated=False)
+    if folds is None:
+        weights = airport.competes / airport.competes.sum()
+        return _composed(airport, weights, unseen, "pinned: too few periods to judge it on", gated=False)
     every = _weighed(folds, rule, airport.competes)
     if airport.pinned or _passes(folds, every[0]):
         return _composed(airport, *every, _told(folds, every[0], "pinned" if airport.pinned else rule), gated=False)
@@ -196,13 +200,22 @@ def alone(airport: Evaluation, name: str) -> Composed | None:
 
 
 def missed(airport: Evaluation, composed: Composed) -> Missed:
-    """What the published method missed: in each fold, with the weights of the others, and in the test window."""
+    """What the published method missed: in each fold, with the weights of the others, and in the test window.
+
+    Without folds the past changes, in the unit of the forecast; many of them count for no more than MOST_LENT windows.
+    """
     if airport.folds is None:
-        return Missed(airport.changes, np.full(len(airport.changes), airport.level))
+        count = len(airport.changes)
+        weight = min(1.0, intervals.MOST_LENT / max(1, count))
+        return Missed(airport.changes, np.full(count, intervals.unit(airport.level, composed.forecast)), weight)
+    forecasts = [*composed.folds]
     errors = [np.where(airport.folds.counts, airport.folds.actual - composed.folds, np.nan)]
     if airport.test_actual is not None and airport.test_counts is not None and composed.test is not None:
         errors.append(np.where(airport.test_counts, airport.test_actual - composed.test, np.nan)[None])
-    return Missed(np.concatenate(errors), airport.window_levels)
+        forecasts.append(composed.test)
+    before = zip(airport.window_levels, forecasts, strict=True)
+    units = [intervals.unit(float(level), yhat) if level > 0 else 0.0 for level, yhat in before]
+    return Missed(np.concatenate(errors), np.array(units))
 
 
 def _mean_error(airports: Sequence[Evaluation], rule: str) -> float:

@@ -44,7 +44,8 @@ def half_widths(
     def half(airport: Evaluation, composed: Method) -> Array | None:
         if composed is None:
             return None
-        size = intervals.size(composition.missed(airport, composed), pool.middle, airport.level)
+        unit = intervals.unit(airport.level, composed.forecast)
+        size = intervals.size(composition.missed(airport, composed), pool.middle, unit)
         return np.array([pool.quantiles[level] * size for level in levels])
 
     return [half(a, c) for a, c in zip(airports, made, strict=True)]

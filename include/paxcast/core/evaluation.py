@@ -20,6 +20,7 @@ from paxcast.core.space import Parameters
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 MOST_OF_HIGHEST = 3.0
+LEVEL_OVER = {"D": 28}  # periods, where a season is too short for it: a closed week would make a level of nothing
 LEAST_COUNTED = 1 / 3  # of a fold's periods: with fewer it is not judged on
 
 
@@ -28,7 +29,7 @@ class Window:
     """A fold with all that does not depend on the method. `actual`: [H] traffic, `scale`: traffic, above zero.
 
     `counts`: [H], whether a period is compared: one that was not observed, or lies in a shock, is not. `most`: traffic
-    that no forecast of it may exceed. `level`: mean traffic of the season before it.
+    that no forecast of it may exceed. `level`: mean traffic of the season, of daily data the four weeks, before it.
     """
 
     fold: Fold
@@ -100,8 +101,9 @@ def most(train: Series) -> float:
 
 
 def level(train: Series) -> float:
-    """Mean traffic of the last season."""
-    return float(np.mean(train.y[-calendar.frequency(train.frequency).season :]))
+    """Mean traffic of the last season, of daily data the last four weeks."""
+    over = LEVEL_OVER.get(train.frequency, calendar.frequency(train.frequency).season)
+    return float(np.mean(train.y[-over:]))
 
 
 def forecasts(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> Array:

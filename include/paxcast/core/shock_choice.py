@@ -7,6 +7,7 @@ nothing of it, and a choice by them made forecasts from 2022 and 2023 half as ba
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,20 +24,21 @@ JUDGES = ("seasonal_growth", "auto_theta", "anchored_prophet")  # with their def
 OTHERS = (EVENT, KEEP)
 CLEARLY = 0.10  # the share by which another way's error must be lower
 FEWEST = 2  # folds that tell
+CHOICE = "shock_mode"  # what the choice is called among the steps of a treatment
 
 
 def settled(
-    past: Past, windows: Sequence[Window], candidates: Mapping[str, Candidate], seed: int, seconds: float
+    past: Past, until: int, windows: Sequence[Window], candidates: Mapping[str, Candidate], seed: int, seconds: float
 ) -> tuple[Past, tuple[Step, ...]]:
     """The history with one way of passing its shocks, and a line for the record where there was a choice.
 
-    windows: the folds to judge on, all of them before the untouched test window. Raises what candidates raise beside
-    FitFailed: an airport's limits.
+    windows: the folds to judge on; until: the periods before the untouched test window, all that is looked at: a shock
+    within that window chooses nothing. Raises what candidates raise beside FitFailed: an airport's limits.
     """
     if past.rules.shock_mode != CHOOSE:
         return past, ()
     ways = {mode: Past(past.raw, replace(past.rules, shock_mode=mode)) for mode in (BRIDGE, *OTHERS)}
-    shock = _newest(past)
+    shock = _newest(past, until) if len(windows) >= FEWEST else None
     telling = [w for w in windows if shock and shock.last < str(past.ds[w.fold.cutoff - 1])[:10]]
     if shock is None or len(telling) < FEWEST:
         return ways[BRIDGE], ()
@@ -47,12 +49,17 @@ def settled(
     chosen = best if errors[best] < errors[BRIDGE] * (1 - CLEARLY) else BRIDGE
     told = ", ".join(f"{mode} {error:.3f}" for mode, error in errors.items())
     how = f"{chosen}; MASE in {len(telling)} folds: {told}"
-    return ways[chosen], (replace(shock, what="shock_mode", how=how),)
+    return ways[chosen], (replace(shock, what=CHOICE, how=how),)
 
 
-def _newest(past: Past) -> Step | None:
-    """The last shock that is bridged."""
-    bridged = [step for step in past.treated().steps if step.what == "shock" and step.how == BRIDGED]
+def recorded(steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """The way that was chosen, from the steps of an outcome; None where there was no choice."""
+    return next((str(step["how"]).split(";")[0] for step in steps if step["what"] == CHOICE), None)
+
+
+def _newest(past: Past, until: int) -> Step | None:
+    """The last shock that is bridged, as far as the first `until` periods tell."""
+    bridged = [step for step in past.treated(until).steps if step.what == "shock" and step.how == BRIDGED]
     return max(bridged, key=lambda step: step.last, default=None)
 
 

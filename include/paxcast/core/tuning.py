@@ -21,7 +21,7 @@ from paxcast.core.folds import Fold, plan_folds
 from paxcast.core.past import Past
 from paxcast.core.search import Search, SearchProblem, Trial
 from paxcast.core.series import Series
-from paxcast.core.space import Parameter, contains
+from paxcast.core.space import Parameter, Parameters, contains
 from paxcast.core.treatment import Treated
 
 Array = npt.NDArray[np.float64]
@@ -73,7 +73,8 @@ class Tuned:
     """What tuning one airport gave. The first entrant is seasonal naive, also where it is no candidate.
 
     `left_out`: the candidates that this history does not suit, with the reason. Without folds nothing can be judged:
-    then seasonal naive is the only entrant, and `changes`, [N, H], is what it would have missed in the past.
+    then seasonal naive is the only entrant beside what a person has pinned, and `changes`, [N, H], is what seasonal
+    naive would have missed in the past.
     """
 
     treated: Treated
@@ -88,10 +89,12 @@ class Tuned:
 def tune(past: Past, task: TuningTask, candidates: Mapping[str, Candidate], look: Search) -> Tuned:
     """Each candidate's best specification, searched with `look`, and its forecasts. Seasonal naive always competes."""
     windows, test = _windows(past, task)
-    past, choice_made = shock_choice.settled(past, windows, candidates, task.seed, task.seconds)
+    until = len(past.ds) - task.horizon
+    past, choice_made = shock_choice.settled(past, until, windows, candidates, task.seed, task.seconds)
     treated = past.treated()
     run = _Run(past, task, candidates, look, windows, test)
-    names = [choice.NAIVE.candidate, *(c for c in task.candidates if c != choice.NAIVE.candidate and windows)]
+    others = task.candidates if windows or task.pinned else ()  # what is pinned needs no judging
+    names = [choice.NAIVE.candidate, *(c for c in others if c != choice.NAIVE.candidate)]
     entrants = [entrant for name in names if (entrant := run.entrant(name)) is not None]
     return Tuned(
         treated=replace(treated, steps=(*treated.steps, *choice_made)),
@@ -228,7 +231,7 @@ class _Run:
         """
         space = tuple(p for p in self.task.space if p.name in candidate.searched)
         if not space or not self.windows:
-            return Specification(candidate.name, {})
+            return Specification(candidate.name, _stated(space))
         trials = self._searched(candidate, space, FoldsLoss(evaluator, self.windows, self.task.prune))
         self.trials[candidate.name] = tuple(trials)
         found = search.best(trials)
@@ -253,6 +256,11 @@ class _Run:
             patience=task.patience,
         )
         return self.look(problem)
+
+
+def _stated(space: Sequence[Parameter]) -> Parameters:
+    """Of a space that is not searched what a person has fixed: a choice of one value."""
+    return {p.name: p.arguments[0] for p in space if p.expression == "choice" and len(p.arguments) == 1}
 
 
 def _first_reason(trials: Sequence[Trial]) -> str:

@@ -5,7 +5,6 @@ kept, and what failed, which is left out, is tried again. Nothing is registered,
 """
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from paxcast.core.outcome import FAILED, OK, Outcome, evaluation_of
 from paxcast.core.quality import judge_fleet
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import fleet_models, histories, ledger, tune, validate
+from paxcast.jobs.origins import periods
 from paxcast.jobs.worker import raw_of
 from paxcast.jobs.workspace import Workspace
 
@@ -32,8 +32,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger("paxcast.backtest")
-PUBLISHED = "paxcast"
+PUBLISHED = backtesting.PUBLISHED
 BASELINES = ("seasonal_naive", "random_walk", "zero_rule")
+
+
+@dataclass(frozen=True, slots=True)
+class Backtested:
+    """`table`: errors by method and slice. How many airports have no rows at one origin or more: because they `failed`,
+    or because there was no forecasting them (`left_out`: quarantined by then, or too short)."""
+
+    table: pd.DataFrame
+    failed: int
+    left_out: int
 
 
 def backtest(
@@ -44,12 +54,24 @@ def backtest(
     out: Path,
     candidates: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Forecast from each origin, the start of the last known period; the table of errors by method and slice.
+    """The table of `backtested`."""
+    return backtested(ws, session, origins, horizon, out, candidates).table
 
-    Writes out/forecasts.parquet: airport, origin, method, ds, y, yhat, lo80, hi80, lo95, hi95, and out/errors.parquet:
-    one row for each airport, origin and method; out/slices.parquet: airport, slice, value; where airports failed,
-    out/failed.csv: airport, origin, reason. Raises ConfigurationError for an origin that is no period of the data, or
-    from which nothing can be forecast.
+
+def backtested(
+    ws: Workspace,
+    session: "SparkSession | None",
+    origins: Sequence[str],
+    horizon: int,
+    out: Path,
+    candidates: Sequence[str] = (),
+) -> Backtested:
+    """Forecast from each origin, the start of the last known period, and compare with what came.
+
+    Writes out/forecasts.parquet: airport, origin, method, ds, y, yhat, lo80, hi80, lo95, hi95, for periods after the
+    origin, and out/errors.parquet: one row for each airport, origin and method; out/slices.parquet: airport, slice,
+    value; where airports failed or were left out, out/failed.csv: airport, origin, reason. Raises ConfigurationError
+    for an origin that is no period of the data, or from which nothing can be forecast.
     """
     if candidates:
         ws = replace(ws, settings=ws.settings.with_candidates(candidates))
@@ -58,11 +80,11 @@ def backtest(
     if everything.empty:
         raise ConfigurationError(histories.nothing_ingested(ws))
     frames: list[pd.DataFrame] = []
-    failed: list[dict[str, str]] = []
+    looks: list[LookBack] = []
     traits: dict[str, Traits] = {}
-    for origin in sorted(_periods(ws, everything, origins)):  # intervals learn from the origins before
+    for origin in sorted(periods(ws, everything, origins)):  # intervals learn from the origins before
         look = look_back(ws, session, everything, origin, horizon, code)
-        failed += [{AIRPORT: a, "origin": f"{origin:%Y-%m-%d}", "reason": why} for a, why in look.failed.items()]
+        looks.append(look)
         traits |= traits_of(ws, look.histories.values(), code)  # as they are at the newest origin
         made = rows_of(look, frames)
         frames.append(made.merge(actual(ws, everything, made, code), on=[AIRPORT, DS], how="left"))
@@ -72,10 +94,9 @@ def backtest(
     rows[backtesting.COLUMNS].to_parquet(out / "forecasts.parquet", index=False)
     errors = backtesting.errors(rows)
     errors.to_parquet(out / "errors.parquet", index=False)
-    _write_failed(failed, out / "failed.csv")
     slices = curves.slices(traits)
     slices.to_parquet(out / "slices.parquet", index=False)
-    return backtesting.table(errors, slices)
+    return Backtested(backtesting.table(errors, slices), *_write_missing(looks, out / "failed.csv"))
 
 
 def traits_of(ws: Workspace, histories: Iterable[PackedHistory], code: str) -> dict[str, Traits]:
@@ -83,37 +104,20 @@ def traits_of(ws: Workspace, histories: Iterable[PackedHistory], code: str) -> d
     return {h.airport: curves.traits(raw_of(h, code), ws.settings.country(h.airport)) for h in histories}
 
 
-def _write_failed(failed: list[dict[str, str]], path: Path) -> None:
-    """Who is missing, and from which origin; the list of an earlier backtest in the same folder does not stay."""
+def _write_missing(looks: "Sequence[LookBack]", path: Path) -> tuple[int, int]:
+    """Who is missing, and from which origin; the list of an earlier backtest in the same folder does not stay. How many
+    airports failed, and how many were left out."""
     path.unlink(missing_ok=True)
-    if failed:
-        pd.DataFrame(failed).to_csv(path, index=False)
-        airports = len({row[AIRPORT] for row in failed})
-        log.warning("%d airports failed at one origin or more, and have no rows there: see %s", airports, path)
-
-
-def _periods(ws: Workspace, everything: pd.DataFrame, origins: Sequence[str]) -> list[pd.Timestamp]:
-    """The origins, each once. Raises ConfigurationError unless each is the start of a period that was observed."""
-    dates = list(dict.fromkeys(map(_origin, origins)))
-    if not dates:
-        raise ConfigurationError("--origins: names no date; write 2017-12-01,2018-12-01")
-    observed = everything[DS]
-    for date in dates:
-        if not observed.eq(date).any():
-            raise ConfigurationError(
-                f"--origins: no period of fleet {ws.fleet} begins {date:%Y-%m-%d}; its data go from "
-                f"{observed.min():%Y-%m-%d} to {observed.max():%Y-%m-%d}, and an origin is the start of a period"
-            )
-    return dates
-
-
-def _origin(text: str) -> pd.Timestamp:
-    try:
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?", text):  # pandas alone would take `today` for the clock
-            raise ValueError(text)
-        return pd.Timestamp(text).as_unit("ns")
-    except ValueError as err:
-        raise ConfigurationError(f"--origins: '{text}' is not a date; write 2017-12-01,2018-12-01") from err
+    missing = [(a, f"{k.origin:%Y-%m-%d}", why) for k in looks for a, why in sorted({**k.left_out, **k.failed}.items())]
+    if missing:
+        pd.DataFrame(missing, columns=[AIRPORT, "origin", "reason"]).to_csv(path, index=False)
+    failed = {airport for look in looks for airport in look.failed}
+    left_out = {airport for look in looks for airport in look.left_out}
+    for airports, what in ((failed, "failed"), (left_out, "were quarantined or too short")):
+        if airports:
+            told = "%d airports %s at one origin or more, and have no rows there: see %s"
+            log.warning(told, len(airports), what, path)
+    return len(failed), len(left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +125,9 @@ class LookBack:
     """The line re-run from one origin, the start of the last known period, for the airports that could be forecast.
 
     All by airport, in one order. `airports`: what its candidates did; `published`: what that became under the fleet's
-    `rule`; `histories`: what was known then; `scales`: its seasonal naive errors, see `backtesting.scale_of`. `failed`:
-    the airports that could not be tuned, with the reason.
+    `rule`; `histories`: what was known then; `scales`: its seasonal naive errors, see `backtesting.scale_of`.
+    With the reason, `failed`: the airports that could not be tuned; `left_out`: those that a run of that day would have
+    quarantined, or that are too short to compare methods on: they are not forecast.
     """
 
     origin: pd.Timestamp
@@ -134,6 +139,7 @@ class LookBack:
     histories: Mapping[str, PackedHistory]
     scales: Mapping[str, tuple[float, float]]
     failed: Mapping[str, str]
+    left_out: Mapping[str, str]
 
 
 def look_back(
@@ -144,7 +150,7 @@ def look_back(
     horizon: int,
     code: str,
 ) -> LookBack:
-    """Tune every airport that is not excluded as of an origin, and compose what would have been published.
+    """Tune every airport that was fit as of an origin, and compose what would have been published.
 
     everything: all vintages of the fleet's observations; only what was known at the origin is looked at. Raises
     ConfigurationError where nothing was, or no airport could be forecast.
@@ -161,19 +167,14 @@ def look_back(
         raise ConfigurationError(
             f"--origins: overrides in {ws.settings.origin} exclude every airport known by {origin:%Y-%m-%d}"
         )
-    quarantined = {v.airport for v in judge_fleet(rows, as_of, validate.rules(ws)) if v.quarantined}
-    rows = scoring.usable(rows)
-    found, failed = _tuned(ws, session, rows, as_of, origin, horizon, code, quarantined)
+    packed, left_out = _fit(ws, rows, as_of, origin, code)
+    found, failed = _tuned(ws, session, packed, as_of, origin, horizon, code)
     results = {r.airport: r for r in found if r.status == OK}
-    if not results:
-        raise ConfigurationError(
-            f"--origins: no airport could be forecast from {origin:%Y-%m-%d}: that takes one season of history; choose "
-            "a later date"
-        )
     airports = {airport: evaluation_of(result) for airport, result in results.items()}
     rule, errors = composition.fleet_rule(list(airports.values()))
     log.info("rule %s: MASE in unseen folds %s", rule, ", ".join(f"{r} {e:.3f}" for r, e in sorted(errors.items())))
-    rows = rows[rows[AIRPORT].isin(results)]
+    rows = scoring.usable(rows[rows[AIRPORT].isin(results)])
+    over = [airport for airport, result in results.items() if pd.Timestamp(result.ds[-1]) <= origin]
     return LookBack(
         origin=origin,
         as_of=as_of,
@@ -181,14 +182,43 @@ def look_back(
         results=results,
         airports=airports,
         published={airport: composition.compose(airports[airport], rule) for airport in airports},
-        histories={history.airport: history for history in tune.packed(rows)},
+        histories={history.airport: history for history in packed if history.airport in results},
         scales={str(a): backtesting.scale_of(g[Y].to_numpy(), g[DS], code) for a, g in rows.groupby(AIRPORT)},
         failed=failed,
+        left_out=left_out | dict.fromkeys(over, "no step of its forecast lies after the origin"),
     )
 
 
+def _fit(
+    ws: Workspace, rows: pd.DataFrame, as_of: pd.Timestamp, origin: pd.Timestamp, code: str
+) -> tuple[list[PackedHistory], dict[str, str]]:
+    """The histories that a run of that day would have forecast, and why the others are left out."""
+    packed, season = (
+        tune.packed(scoring.usable(rows), histories.reported(ws, as_of, code)),
+        calendar.frequency(code).season,
+    )
+    known_periods = {h.airport: tune.periods(h, code, ws.settings.source.absent) for h in packed}
+    short = {a: f"too short: {n} periods, and a season is {season}" for a, n in known_periods.items() if n < season}
+    if len(short) == len(packed):
+        raise ConfigurationError(
+            f"--origins: no airport has one season of history, {season} periods, at {origin:%Y-%m-%d}; choose a later "
+            "date"
+        )
+    bad = [verdict for verdict in judge_fleet(rows, as_of, validate.rules(ws)) if verdict.quarantined]
+    left_out = short | {verdict.airport: f"quarantined: {', '.join(verdict.reasons)}" for verdict in bad}
+    fit = [history for history in packed if history.airport not in left_out]
+    if not fit:
+        first, why = min(left_out.items())
+        raise ConfigurationError(
+            f"--origins: no airport can be forecast from {origin:%Y-%m-%d}; the first, {first}: {why}; choose another "
+            "date, or mend the data"
+        )
+    return fit, left_out
+
+
 def rows_of(look: LookBack, earlier: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
-    """Every method's forecasts from one origin, without what followed: columns of a backtest, with scale and level.
+    """Every method's forecasts of the periods after one origin, without what followed: columns of a backtest, with
+    scale and level. Where an airport's newest periods were not known, its first steps lie before: they are left out.
 
     earlier: the rows of earlier origins, with what followed: intervals learn from what of it was known by now.
     """
@@ -199,6 +229,7 @@ def rows_of(look: LookBack, earlier: Sequence[pd.DataFrame] = ()) -> pd.DataFram
         if band is not None
     ]
     made = pd.concat(frames, ignore_index=True)
+    made = made[made[DS] > look.origin].reset_index(drop=True)
     levels = {airport: e.level for airport, e in look.airports.items()}
     return made.assign(scale=made[AIRPORT].map(look.scales), level=made[AIRPORT].map(levels))
 
@@ -230,35 +261,25 @@ def _methods(look: LookBack, earlier: Sequence[pd.DataFrame]) -> dict[str, list[
 def _tuned(
     ws: Workspace,
     session: "SparkSession | None",
-    rows: pd.DataFrame,
+    packed: Sequence[PackedHistory],
     as_of: pd.Timestamp,
     origin: pd.Timestamp,
     horizon: int,
     code: str,
-    quarantined: set[str],
 ) -> tuple[list[Outcome], dict[str, str]]:
     """The outcomes of the airports that were tuned, and why the others were not."""
-    config_hash = identity.digest([ws.settings.numbers(), horizon, len(rows)], 8)
-    run_key = f"backtest-{ws.fleet}-{origin:%Y%m%d}-{config_hash}"
-    season = calendar.frequency(code).season
-    long_enough = rows.groupby(AIRPORT)[DS].transform("size") >= season
-    if not long_enough.any():
-        raise ConfigurationError(
-            f"--origins: no airport has one season of history, {season} periods, at {origin:%Y-%m-%d}; choose a later "
-            "date"
-        )
-    packed = tune.packed(rows[long_enough])
+    config_hash = identity.digest([ws.settings.numbers(), horizon], 8)
+    fleet = [[h.airport, h.checksum, int(h.days.max())] for h in packed]  # outcomes depend on others: the fleet's model
+    run_key = f"backtest-{ws.fleet}-{origin:%Y%m%d}-{identity.digest([config_hash, fleet], 8)}"
     done = ledger.finished(ws.objects, run_key)
     planned = {h.airport: _task(ws, h.airport, as_of, config_hash, horizon) for h in packed}
-    tasks = {a: _compared(ws, task, a in quarantined) for a, task in planned.items()}
+    tasks = {a: _compared(ws, task) for a, task in planned.items()}
     competing = {a: task.candidates for a, task in planned.items()}
     still_open = [h for h in packed if (h.airport, h.checksum) not in done]
     failures = ledger.attempts(ws.objects, run_key)
     attempts = {h.airport: failures.get((h.airport, h.checksum), 0) + 1 for h in still_open}
     asking = {h.airport: tasks[h.airport] for h in still_open}
-    given = fleet_models.given(
-        ws, session, run_key, code, asking, lambda: [h for h in packed if h.airport not in quarantined]
-    )
+    given = fleet_models.given(ws, session, run_key, code, asking, lambda: packed)
     worker = tune.worker_of(ws, run_key, calendar.as_of_text(as_of), code, tasks, competing)
     worker = replace(worker, attempts=attempts, given=given)
     failed = [r for r in tune.spread(ws, session, worker, still_open) if r.status == FAILED]
@@ -278,7 +299,6 @@ def _task(ws: Workspace, airport: str, as_of: pd.Timestamp, config_hash: str, ho
     return tune.overridden(ws.settings, airport, tune.task_of(ws.settings, ws.settings.candidates, horizon, seed))
 
 
-def _compared(ws: Workspace, task: TuningTask, quarantined: bool) -> TuningTask:
-    """The task with all that the published forecast is compared with; of bad data seasonal naive is all there is."""
-    names = dict.fromkeys([*task.candidates, *ws.settings.candidates, *BASELINES])
-    return replace(task, candidates=() if quarantined else tuple(names))
+def _compared(ws: Workspace, task: TuningTask) -> TuningTask:
+    """The task with all that the published forecast is compared with."""
+    return replace(task, candidates=tuple(dict.fromkeys([*task.candidates, *ws.settings.candidates, *BASELINES])))

@@ -2,13 +2,16 @@
 
     as_of ──> sample ──> the line as of 13 origins (jobs/backtest) ──> each airport examined (jobs/examiner) ──> curves
 
+The line runs on the whole fleet where that is not too large, as it does when it publishes: the rule, the intervals and
+the fleet's model of a sample are not the fleet's. What is compared and examined is the sample.
+
 Nothing later than `as_of` is read: the newest origin is one horizon before the last period known. What is done is kept
 in the store under a key of its own, so that an evaluation that was ended goes on where it was. Nothing is registered.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ import pandas as pd
 
 from paxcast.adapters import spark
 from paxcast.adapters.spark import PackedHistory
-from paxcast.core import calendar, curves, identity, scoring
+from paxcast.core import calendar, curves, identity, scoring, shock_choice
 from paxcast.core.candidate_files import GIVEN
 from paxcast.core.columns import AIRPORT, DS, FLEET, KNOWN_AT, Y
 from paxcast.core.errors import ConfigurationError, UnknownAirports
@@ -35,12 +38,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("paxcast.evaluate")
 SAMPLE = 20
+WHOLE_FLEET = 200  # airports: of a larger fleet the line runs on the sample alone, which takes hours less
+BY_AIRPORT = ("results", "airports", "published", "histories", "scales", "failed", "left_out")  # of a LookBack
 OLDEST = 12  # periods: up to this age the staleness of a model is looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What is known, and what is asked: shared by all steps. `everything`: every vintage of the sample's rows."""
+    """What is known, and what is asked: shared by all steps. `airports`: the sample. `everything`: every vintage of the
+    rows of the airports that the line runs on: of the `whole` fleet or of the sample."""
 
     as_of: pd.Timestamp
     code: str
@@ -48,11 +54,16 @@ class _Seen:
     everything: pd.DataFrame
     airports: tuple[str, ...]
     origins: tuple[pd.Timestamp, ...]
+    whole: bool
 
     @property
     def now(self) -> pd.DataFrame:
-        """The rows in force at `as_of`, those that can be traffic."""
-        return scoring.usable(known(self.everything, self.as_of))
+        """The sample's rows in force at `as_of`, those that can be traffic."""
+        return scoring.usable(known(_of(self.everything, self.airports), self.as_of))
+
+    def packed(self, ws: Workspace) -> list[PackedHistory]:
+        """The sample's histories, as they are tuned on."""
+        return tune.packed(self.now, histories.reported(ws, self.as_of, self.code))
 
 
 def evaluate(
@@ -67,17 +78,18 @@ def evaluate(
     """Evaluate a fleet as of an instant, on airports asked for or a sample of all sizes.
 
     baseline: a file of somebody's own forecasts, see `baselines.from_file`. Raises ConfigurationError where nothing is
-    known or the history is too short, UnknownAirports, BadFile for a baseline that cannot be read.
+    known, the history is too short or an airport excluded, UnknownAirports, BadFile for a baseline that cannot be read.
     """
     seen = _look(ws, as_of, airports, sample)
     given = baselines.from_file(baseline, seen.origins, seen.airports, seen.code) if baseline else None
-    looks = []
+    fleet = []
     for origin in seen.origins:
-        looks.append(backtest.look_back(ws, session, seen.everything, origin, seen.horizon, seen.code))
-        log.info("origin %s: %d airports", origin.date(), len(looks[-1].airports))
-    rows = _rows(ws, seen, looks, given)
+        fleet.append(backtest.look_back(ws, session, seen.everything, origin, seen.horizon, seen.code))
+        log.info("origin %s: %d airports", origin.date(), len(fleet[-1].airports))
+    rows = _rows(ws, seen, fleet, given)
+    looks = [_sampled(look, seen.airports) for look in fleet]
     found, failed = _examined(ws, session, seen, looks)
-    tables = _tables(ws, seen, looks, rows, found)
+    tables = _tables(ws, seen, fleet, rows, found)
     settings = ws.settings
     return Evaluated(
         fleet=ws.fleet,
@@ -86,6 +98,7 @@ def evaluate(
         origins=tuple(str(origin.date()) for origin in seen.origins),
         horizon=seen.horizon,
         rule=looks[-1].rule,
+        shared=evaluated.shared_by(len(fleet[-1].airports), seen.whole),
         examined_without=_given(settings),
         findings=judged(tables, failed, seen.code, settings.schedule, settings.spark.worker_memory_mb),
         tables=tables,
@@ -105,12 +118,18 @@ def _look(ws: Workspace, as_of: pd.Timestamp, airports: Sequence[str], sample: i
         )
     code = histories.frequency(ws)
     horizon = histories.horizon(ws, code)
-    chosen = _chosen(ws, known(everything, as_of), as_of, airports, sample)
-    everything = everything[everything[AIRPORT].isin(chosen)]
-    origins = _origins(known(everything, as_of), code, horizon, as_of)
+    rows = known(everything, as_of)
+    chosen = _chosen(ws, rows, as_of, airports, sample)
+    whole = rows[AIRPORT].nunique() <= WHOLE_FLEET
+    everything = everything if whole else _of(everything, chosen)
+    origins = tuple(_origins(_of(rows, chosen), code, horizon, as_of, validate.rules(ws).min_periods))
     return _Seen(
-        as_of=as_of, code=code, horizon=horizon, everything=everything, airports=chosen, origins=tuple(origins)
+        as_of=as_of, code=code, horizon=horizon, everything=everything, airports=chosen, origins=origins, whole=whole
     )
+
+
+def _of(rows: pd.DataFrame, airports: Sequence[str]) -> pd.DataFrame:
+    return rows[rows[AIRPORT].isin(airports)]
 
 
 def _chosen(
@@ -120,6 +139,12 @@ def _chosen(
     unknown = sorted(set(airports) - set(rows[AIRPORT]))
     if unknown:
         raise UnknownAirports(f"airports: {', '.join(unknown)}: fleet {ws.fleet} has no such airport by then")
+    excluded = sorted(airport for airport in set(airports) if ws.settings.excluded(airport))
+    if excluded:
+        raise ConfigurationError(
+            f"airports: {', '.join(excluded)}: excluded by overrides in {ws.settings.origin}, so nothing is published "
+            "to be evaluated; leave it out, or remove `exclude` from its override"
+        )
     if airports:
         return tuple(sorted(set(airports)))
     bad = {v.airport for v in judge_fleet(rows, as_of, validate.rules(ws)) if v.quarantined}
@@ -134,17 +159,17 @@ def _chosen(
     return tuple(sorted(ordered[i] for i in at))
 
 
-def _origins(rows: pd.DataFrame, code: str, horizon: int, as_of: pd.Timestamp) -> list[pd.Timestamp]:
+def _origins(rows: pd.DataFrame, code: str, horizon: int, as_of: pd.Timestamp, least: int) -> list[pd.Timestamp]:
     """The newest origin whose whole horizon is known, and the periods before it, oldest first: as many as a model may
-    be old, where an airport has a season of history by then."""
+    be old, where an airport has a season of history by then, and the `least` that is not quarantined."""
     newest = calendar.shift(pd.DatetimeIndex([rows[DS].max()]), -horizon, code)[0]
-    season = calendar.frequency(code).season
+    season = max(calendar.frequency(code).season, least)
     ripe = rows.sort_values(DS).groupby(AIRPORT)[DS].nth(season - 1)
     dates = [calendar.shift(pd.DatetimeIndex([newest]), -age, code)[0] for age in range(OLDEST, -1, -1)]
     found = [date for date in dates if len(ripe) and date >= ripe.min()]
     if not found:
         raise ConfigurationError(
-            f"as_of: {calendar.as_of_text(as_of)} is too early: an evaluation takes a season of history and "
+            f"as_of: {calendar.as_of_text(as_of)} is too early: an evaluation takes {season} periods of history and "
             f"{horizon} known periods after it"
         )
     return found
@@ -154,8 +179,8 @@ def _origins(rows: pd.DataFrame, code: str, horizon: int, as_of: pd.Timestamp) -
 
 
 def _rows(ws: Workspace, seen: _Seen, looks: Sequence[LookBack], given: pd.DataFrame | None) -> pd.DataFrame:
-    """Every method's forecasts from every origin, the baselines' too, with what followed: as `backtest` has them."""
-    made = pd.concat([backtest.rows_of(look) for look in looks], ignore_index=True)
+    """Every method's forecasts of the sample, the baselines' too, with what followed: as `backtest` has them."""
+    made = pd.concat([_of(backtest.rows_of(look), seen.airports) for look in looks], ignore_index=True)
     others = [baselines.last_release(ws, [(look.origin, look.as_of) for look in looks], seen.airports)]
     others += [given] if given is not None else []
     first = made.drop_duplicates([AIRPORT, "origin"])[[AIRPORT, "origin", "scale", "level"]]
@@ -165,19 +190,10 @@ def _rows(ws: Workspace, seen: _Seen, looks: Sequence[LookBack], given: pd.DataF
     return rows.merge(backtest.actual(ws, seen.everything, rows, seen.code), on=[AIRPORT, DS], how="left")
 
 
-def _steps(looks: Sequence[LookBack], rows: pd.DataFrame) -> pd.DataFrame:
-    """The published forecasts with half the width of their intervals at every level: what `calibration` takes."""
-    frames = []
-    for look in looks:
-        halves = curves.half_widths(list(look.airports.values()), list(look.published.values()))
-        for airport, half in zip(look.airports, halves, strict=True):
-            assert half is not None  # every airport has a published forecast
-            ds = pd.to_datetime(look.results[airport].ds)
-            for level, widths in zip(curves.LEVELS, half, strict=True):
-                one = pd.DataFrame({AIRPORT: airport, "origin": look.origin, DS: ds, "level": level, "half": widths})
-                frames.append(one)
-    published = rows[rows["method"] == PAXCAST][[AIRPORT, "origin", DS, Y, "yhat"]]
-    return pd.concat(frames, ignore_index=True).merge(published, on=[AIRPORT, "origin", DS])
+def _sampled(look: LookBack, airports: Sequence[str]) -> LookBack:
+    """What the line made of the sample, among all that it ran on."""
+    part: dict[str, Any] = {n: {a: v for a, v in getattr(look, n).items() if a in airports} for n in BY_AIRPORT}
+    return replace(look, **part)
 
 
 # --- each airport examined
@@ -194,8 +210,7 @@ def _examined(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What was found out about each airport, and why nothing was about the others."""
     season = calendar.frequency(seen.code).season
-    now = seen.now
-    packed = [h for h in tune.packed(now) if len(h.values) >= season]
+    packed = [h for h in seen.packed(ws) if tune.periods(h, seen.code, ws.settings.source.absent) >= season]
     assignments = {h.airport: _assignment(ws, seen, looks, h) for h in packed}
     made = [
         [airport, result.run_key, result.checksum, dict(look.published[airport].weights)]
@@ -236,6 +251,7 @@ def _assignment(ws: Workspace, seen: _Seen, looks: Sequence[LookBack], history: 
             look.results[airport].seed,
             look.published[airport].weights,
             {entry["candidate"]: entry["parameters"] for entry in look.results[airport].entrants},
+            shock_choice.recorded(look.results[airport].steps),
         )
         for look in looks
         if airport in look.airports
@@ -249,8 +265,8 @@ def _assignment(ws: Workspace, seen: _Seen, looks: Sequence[LookBack], history: 
 
 
 def _competed(look: LookBack, airport: str) -> bool:
-    """Whether candidates were compared there: of data that was bad by then seasonal naive is all there is."""
-    return airport in look.airports and len(look.airports[airport].candidates) > 1
+    """Whether candidates were compared there: of a history too short for folds nothing is, not even what is pinned."""
+    return airport in look.airports and look.airports[airport].folds is not None
 
 
 # --- what follows from it
@@ -269,11 +285,11 @@ def _tables(
     made = made.merge(backtest.actual(ws, seen.everything, made, seen.code), on=[AIRPORT, DS], how="left")
     scales = rows.drop_duplicates([AIRPORT, "origin"])[[AIRPORT, "origin", "scale"]]
     made = made.merge(evaluated.plain_scale(scales), on=[AIRPORT, "origin"])
-    traits = backtest.traits_of(ws, tune.packed(seen.now), seen.code)
+    traits = backtest.traits_of(ws, seen.packed(ws), seen.code)
     return {
-        "methods": evaluated.methods(errors, looks[-1].airports, found),
+        "methods": evaluated.methods(errors, _sampled(looks[-1], seen.airports).airports, found),
         "baselines": evaluated.beside(evaluated.plain_scale(rows)),
-        "calibration": curves.calibration(_steps(looks, rows)),
+        "calibration": curves.calibration(evaluated.steps(looks, rows)),
         "slices": curves.by_slice(errors, curves.slices(traits)),
         "behaviour": evaluated.behaviour_rows(found),
         "learning": curves.learning(evaluated.learnt(found, evaluated.plain_scale(at_newest))),

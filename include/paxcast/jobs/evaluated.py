@@ -17,7 +17,7 @@ from paxcast.core.composition import Evaluation
 from paxcast.core.curves import Traits
 from paxcast.core.findings import Finding
 from paxcast.jobs import baselines
-from paxcast.jobs.backtest import BASELINES
+from paxcast.jobs.backtest import BASELINES, LookBack
 from paxcast.jobs.status import records
 
 PAXCAST = "paxcast"
@@ -39,6 +39,7 @@ class Evaluated:
     origins: tuple[str, ...]
     horizon: int
     rule: str
+    shared: str = ""  # whose rule, intervals and fleet's model these are
     examined_without: tuple[str, ...] = ()  # candidates that compete, but not in the examined forecast
     findings: tuple[Finding, ...]
     tables: Mapping[str, pd.DataFrame]
@@ -51,6 +52,7 @@ class Evaluated:
             "origins": list(self.origins),
             "horizon": self.horizon,
             "rule": self.rule,
+            "shared": self.shared,
             "examined_without": list(self.examined_without),
             "findings": [finding.as_json() for finding in self.findings],
             "tables": {name: records(table) for name, table in self.tables.items()},
@@ -177,6 +179,21 @@ def by_airport(errors: pd.DataFrame, traits: Mapping[str, Traits], found: Found)
     return pd.DataFrame(rows).astype({name: float for name in ("mase", "mase_naive", "cpu_seconds", "memory_mb")})
 
 
+def steps(looks: Sequence[LookBack], rows: pd.DataFrame) -> pd.DataFrame:
+    """The published forecasts with half the width of their intervals at every level: what `calibration` takes."""
+    frames = []
+    for look in looks:
+        halves = curves.half_widths(list(look.airports.values()), list(look.published.values()))
+        for airport, half in zip(look.airports, halves, strict=True):
+            assert half is not None  # every airport has a published forecast
+            ds = pd.to_datetime(look.results[airport].ds)
+            for level, widths in zip(curves.LEVELS, half, strict=True):
+                one = pd.DataFrame({AIRPORT: airport, "origin": look.origin, DS: ds, "level": level, "half": widths})
+                frames.append(one)
+    published = rows[rows["method"] == PAXCAST][[AIRPORT, "origin", DS, Y, "yhat"]]
+    return pd.concat(frames, ignore_index=True).merge(published, on=[AIRPORT, "origin", DS])
+
+
 # --- the page
 
 
@@ -199,11 +216,22 @@ def _sheet(result: Evaluated) -> Sheet:
         summary=(
             f"{len(result.airports)} airports, {result.horizon} periods ahead from {len(result.origins)} origins, "
             f"{result.origins[0]} to {result.origins[-1]}; rule {result.rule}.",
+            *([result.shared] if result.shared else []),
             findings.tally(result.findings),
             *_without(result.examined_without),
         ),
         tables={"checks": checks, **{name: records(t) for name, t in result.tables.items() if name != "behaviour"}},
         figures=_figures(result.tables),
+    )
+
+
+def shared_by(airports: int, whole: bool) -> str:
+    """Whose rule, intervals and fleet's model an evaluation is of: what publishes has those of all airports."""
+    if whole:
+        return f"Rule, intervals and the fleet's model are those of the whole fleet, {airports} airports."
+    return (
+        f"Rule, intervals and the fleet's model are those of these {airports} airports: the whole fleet, which is too "
+        "large to run for an evaluation, may have others."
     )
 
 

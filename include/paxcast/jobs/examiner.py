@@ -41,13 +41,17 @@ DIGITS = outcome.DIGITS
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was published of an airport from one origin: on which history, with which seed and which members."""
+    """What was published of an airport from one origin: on which history, with which seed and which members.
+
+    `shock_mode`: the way of passing shocks that was chosen there; None where there was no choice.
+    """
 
     origin: str
     history: PackedHistory
     seed: int
     weights: Mapping[str, float]
     parameters: Mapping[str, Parameters]
+    shock_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,8 @@ class Examiner:
 
         The fleet's model forecasts its horizon and no further: the other members share its weight; [0] without any.
         """
-        series = Past(raw_of(made.history, self.frequency), assignment.rules).treated().series
+        rules = replace(assignment.rules, shock_mode=made.shock_mode or assignment.rules.shock_mode)
+        series = Past(raw_of(made.history, self.frequency), rules).treated().series
         steps, seconds = assignment.task.horizon + self.oldest, assignment.task.seconds
         weights = {name: weight for name, weight in made.weights.items() if name not in GIVEN}
         members = [

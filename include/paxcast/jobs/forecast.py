@@ -1,7 +1,7 @@
 """Forecast: write the release's forecasts, register the release, and only then let readers see it.
 
-The order is the promise: forecasts first, then the release's model version, then airports' aliases, then the fleet's,
-then the pointer. A reader sees the old release or the new one, whole.
+The order is the promise: forecasts first, then the release's model version, the tag `rule` of its airports' versions,
+their aliases, then the fleet's, then the pointer. A reader sees the old release or the new one, whole.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from paxcast.adapters.mlflow_registry import Registry
+from paxcast.adapters.mlflow_registry import RULE, Registry
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.identity import bucket
@@ -36,6 +36,7 @@ def publish(ws: Workspace, release_id: str) -> bool:
         return True
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
     version = _register(ws, registry, release)
+    _tell_rules(registry, release)
     with lease.alone(ws, lease.PUBLISH, release_id):  # runs of other dates may be publishing: none may undo a later one
         releases.published(ws, release)
         return _put_in_force(ws, registry, release, version)
@@ -124,7 +125,14 @@ def _register(ws: Workspace, registry: Registry, release: Release) -> int:
         path = Path(folder) / "forecasts.parquet"
         rows[["airport", "model", "version", "as_of", "ds", *STEP, "confidence"]].to_parquet(path, index=False)
         tags = {"run_key": release.run_key, "release": release.release_id, "as_of": release.as_of, "fleet": ws.fleet}
+        tags[RULE] = ", ".join(sorted({e.rule for e in release.entries}))  # airports carried on may have an older one
         return registry.register_release(f"{ws.fleet}.release", path, parent, release.release_id, tags)
+
+
+def _tell_rules(registry: Registry, release: Release) -> None:
+    """Tag the versions of this run by what forecasts as published; those carried on were tagged in their own run."""
+    own = {(e.model, e.version): e.rule for e in release.entries if e.outcome_key == release.run_key}
+    registry.tag_versions(release.run_key, RULE, own)
 
 
 def _move(registry: Registry, model: str, version: int) -> None:

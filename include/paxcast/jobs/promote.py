@@ -28,7 +28,7 @@ def promote(ws: Workspace, run_key: str, manifest_id: str, now: pd.Timestamp, ba
     manifest = plan.load(ws, run_key, manifest_id)
     ws = open_workspace(ws.settings.with_numbers(manifest.numbers))
     base = releases.in_force(ws, calendar.parse_as_of(manifest.as_of))
-    entries = _entries(ws, manifest, base)
+    entries = _entries(ws, manifest)
     if not entries and base is None:
         raise NothingToForecast(
             f"{run_key}: no airport was finished and registered, and fleet {ws.fleet} has no earlier release; "
@@ -51,14 +51,20 @@ def _without_excluded(ws: Workspace, base: Release | None) -> Release | None:
     return replace(base, entries=tuple(e for e in base.entries if not ws.settings.excluded(e.airport)))
 
 
-def _entries(ws: Workspace, manifest: Manifest, base: Release | None) -> list[Entry]:
-    """Every finished and registered airport of the run key, as it stands in the release."""
+def _entries(ws: Workspace, manifest: Manifest) -> list[Entry]:
+    """Every finished and registered airport of the run key, as it stands in the release.
+
+    Numbers come from the release that was frozen when the run was planned, not from the one in force now: siblings of a
+    backfill, and other runs of this date, may have published since.
+    """
     rows = ledger.newest(ws, manifest.run_key)
     versions = register.registrations(ws, manifest.run_key)[["airport", "checksum", "model", "version"]]
     finished = rows.loc[rows["status"] == OK, ["airport", "checksum"]].merge(versions, on=["airport", "checksum"])
     if finished.empty:
         return []
-    decided = decide.decide(ws, manifest.run_key, finished, base, manifest.whole)
+    frozen = manifest.context.get("previous_release")
+    previous = releases.load(ws, frozen) if frozen else None
+    decided = decide.decide(ws, manifest.run_key, finished, previous, manifest.whole)
     merged = decided.merge(finished, on=["airport", "checksum"]).sort_values("airport")
     return [_entry(row) for _, row in merged.iterrows()]
 
@@ -73,4 +79,5 @@ def _entry(row: pd.Series) -> Entry:
         checksum=row["checksum"],
         candidate=row["method"],
         parameters=json.loads(row["parameters"]),
+        rule=row["rule"],
     )

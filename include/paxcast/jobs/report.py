@@ -19,6 +19,7 @@ from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.report")
 MOST_CHARTS = 200
+WITHHELD = "do not publish"  # the confidence of a forecast that is not shown (core/intervals)
 NOTE = "MASE: mean absolute error in the untouched test window, in units of seasonal naive's error in the past"
 
 
@@ -99,16 +100,30 @@ def _against_naive(rows: pd.DataFrame) -> str:
 
 def _page(ws: Workspace, manifest: Manifest, rows: pd.DataFrame, lines: list[str]) -> str:
     worst_first = rows[rows["status"] == "ok"].sort_values("mase", ascending=False, na_position="last")
-    shown = worst_first[["airport", "forecast"]].head(MOST_CHARTS)
-    note = [f"Charts of the {MOST_CHARTS} airports with the largest MASE."] if len(worst_first) > MOST_CHARTS else []
+    withheld = worst_first["confidence"] == WITHHELD
+    charted = worst_first.loc[~withheld, ["airport", "forecast"]]
+    note = [f"Charts of the {MOST_CHARTS} airports with the largest MASE."] if len(charted) > MOST_CHARTS else []
     text = html_report.page(
         f"{ws.fleet}: forecasts as of {manifest.as_of}",
-        lines + note,
-        records(rows.drop(columns=["forecast", "decision"])),
-        _charts(ws, manifest, shown),
+        [*lines, *_withheld(int(withheld.sum())), *note],
+        records(_with_the_word(rows).drop(columns=["forecast", "decision"])),
+        _charts(ws, manifest, charted.head(MOST_CHARTS)),
     )
     ws.objects.put_text(f"reports/{html_report.SCRIPT_NAME}", html_report.script())
     return ws.objects.put_text(f"reports/{manifest.run_key}/index.html", text)
+
+
+def _withheld(forecasts: int) -> list[str]:
+    if not forecasts:
+        return []
+    what = "1 forecast is" if forecasts == 1 else f"{forecasts} forecasts are"
+    return [f"{what} withheld from the charts: the table has `{WITHHELD}` beside it."]
+
+
+def _with_the_word(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as the table shows them: of a forecast that is withheld the reason begins with that."""
+    why = f"{WITHHELD}: its 80 % interval is too wide for its level; " + rows["reason"]
+    return rows.assign(reason=rows["reason"].mask((rows["status"] == "ok") & (rows["confidence"] == WITHHELD), why))
 
 
 def _charts(ws: Workspace, manifest: Manifest, shown: pd.DataFrame) -> list[Chart]:

@@ -18,6 +18,7 @@ from paxcast.core.manifest import Manifest, PlannedAirport
 from paxcast.core.search import Search
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import fleet_models, histories, ledger, plan, progress, searches
+from paxcast.jobs.histories import Reported
 from paxcast.jobs.worker import AirportWorker
 from paxcast.jobs.workspace import Workspace, open_workspace
 from paxcast.settings import Settings
@@ -182,16 +183,27 @@ def task_of(settings: Settings, candidates: Sequence[str], horizon: int, seed: i
     )
 
 
-def packed(rows: pd.DataFrame) -> list[PackedHistory]:
-    """Histories as Spark takes them, in the order of their airports. rows: airport, ds, y."""
-    return [_one(str(airport), group) for airport, group in rows.groupby(AIRPORT, sort=True)]
+def packed(rows: pd.DataFrame, reported: Reported | None = None) -> list[PackedHistory]:
+    """Histories as Spark takes them, in the order of their airports. rows: airport, ds, y.
+
+    reported: see `histories.reported`. A history that ends earlier gets one row more, no traffic in the last reported
+    period; those in between are absent, and treatment declares them zero. The checksum is that of its own rows.
+    """
+    return [_one(str(airport), group, reported) for airport, group in rows.groupby(AIRPORT, sort=True)]
+
+
+def periods(history: PackedHistory, code: str, absent: str) -> int:
+    """How many periods of a history have a value: where absent means zero, all from its first to its last."""
+    numbers = calendar.period_number(pd.Series(history.days.astype("datetime64[D]").astype("datetime64[ns]")), code)
+    return int(np.ptp(numbers)) + 1 if absent == "zero" else len(np.unique(numbers))
 
 
 def _packed(ws: Workspace, manifest: Manifest, still_open: Sequence[PlannedAirport]) -> list[PackedHistory]:
     """The histories as they were planned. Raises FutureDataRead if the store now says something else."""
     as_of = calendar.parse_as_of(manifest.as_of)
     wanted = {a.airport: a.checksum for a in still_open}
-    found = packed(histories.known_rows(ws, as_of, manifest.data_version, wanted))
+    rows = histories.known_rows(ws, as_of, manifest.data_version, wanted)
+    found = packed(rows, histories.reported(ws, as_of, manifest.frequency, manifest.data_version))
     for history in found:
         if history.checksum != wanted[history.airport]:
             raise FutureDataRead(
@@ -207,13 +219,19 @@ def _whole_fleet(ws: Workspace, manifest: Manifest) -> list[PackedHistory]:
     of_run = [(FLEET, "=", ws.fleet), ("run_key", "=", manifest.run_key)]
     judged = ws.tables.read("quality", of_run, [AIRPORT, "quarantined"])
     fit = set(judged.loc[~judged["quarantined"].astype(bool), AIRPORT])
-    rows = histories.known_rows(ws, calendar.parse_as_of(manifest.as_of), manifest.data_version)
-    return packed(rows[rows[AIRPORT].isin(fit)])
+    as_of = calendar.parse_as_of(manifest.as_of)
+    rows = histories.known_rows(ws, as_of, manifest.data_version)
+    reported = histories.reported(ws, as_of, manifest.frequency, manifest.data_version)
+    return packed(rows[rows[AIRPORT].isin(fit)], reported)
 
 
-def _one(airport: str, group: pd.DataFrame) -> PackedHistory:
-    days = group[DS].to_numpy().astype("datetime64[D]").astype(np.int64)
-    return PackedHistory(airport, history_checksum(group), days, group[Y].to_numpy(dtype=np.float64))
+def _one(airport: str, group: pd.DataFrame, reported: Reported | None) -> PackedHistory:
+    ds, y = pd.DatetimeIndex(group[DS]), group[Y].to_numpy(dtype=np.float64)
+    if reported is not None:
+        empty = reported.after(ds.max())
+        ds, y = pd.DatetimeIndex(ds.append(empty)), np.append(y, np.zeros(len(empty)))
+    days = ds.to_numpy().astype("datetime64[D]").astype(np.int64)
+    return PackedHistory(airport, history_checksum(group), days, y)
 
 
 def _report(

@@ -10,6 +10,7 @@ from paxcast.core import calendar
 from paxcast.core.columns import AIRPORT, FLEET
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.quality import QualityRules, Verdict, judge_fleet
+from paxcast.core.treatment.rules import BRIDGE, CHOOSE
 from paxcast.jobs import histories
 from paxcast.jobs.run import Run
 from paxcast.jobs.workspace import Workspace
@@ -33,7 +34,9 @@ class Validated:
 def rules(ws: Workspace) -> QualityRules:
     """What a history must be, from the configuration and the defaults of its frequency."""
     base = calendar.frequency(histories.frequency(ws))
-    wanted = ws.settings.history
+    wanted, treated = ws.settings.history, ws.settings.rules()
+    bridges = treated.shock_mode in (BRIDGE, CHOOSE)
+    eventful = [airport for airport, own in ws.settings.overrides.items() if own.events and bridges]
     return QualityRules(
         frequency=base.code,
         min_periods=_first(wanted.min_periods, base.min_periods),
@@ -41,6 +44,9 @@ def rules(ws: Workspace) -> QualityRules:
         max_stale=_first(wanted.max_stale, base.max_stale),
         absent=ws.settings.source.absent,
         delay_days=ws.settings.source.delay_days,
+        shortest_part=treated.shortest_part(base.code),
+        bridged=treated.shocks if bridges else (),
+        own_bridged={airport: ws.settings.rules(airport).shocks for airport in eventful},
     )
 
 

@@ -112,8 +112,8 @@ def _reason(task: TuningTask, tuned: Tuned, competing: tuple[str, ...]) -> str:
     if not task.pinned or entered.intersection(competing):
         return ""
     method = ", ".join(competing)
-    why = tuned.left_out.get(method, "too few periods to judge a method on")
-    return f"{method}, which overrides pin, could not be fitted: {why}; seasonal naive is published"
+    why = f"could not be fitted: {tuned.left_out[method]}" if method in tuned.left_out else "was not tried"
+    return f"{method}, which overrides pin, {why}; seasonal naive is published"
 
 
 def _lost(workers: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paxcast.core.treatment.gaps import after_long_gap, runs
+from paxcast.core.treatment.gaps import after_long_gap, last_long_gap, runs
 
 
 def flags(text: str) -> np.ndarray:
@@ -15,6 +15,14 @@ def flags(text: str) -> np.ndarray:
 )
 def test_runs_are_told_by_their_first_and_last_position(text, expected):
     assert runs(flags(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", None), ("xx--xx", None), ("x---x", (1, 3)), ("x---x----xx--x", (5, 8)), ("x---xx---", (1, 3)), ("---", None)],
+)
+def test_the_last_long_gap_is_the_last_that_has_anything_after_it(text, expected):
+    assert last_long_gap(flags(text), longest=2) == expected
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,58 @@ def test_a_year_asked_for_alone_has_the_same_holidays_as_among_others():
     assert pd.Timestamp("2021-12-31") in holidays_of("US", [2021])["ds"].tolist()
 
 
+def days(country: str, *years: int) -> set[str]:
+    return {str(day.date()) for day in holidays_of(country, years)["ds"]}
+
+
+@pytest.mark.parametrize(
+    ("country", "day"),
+    [("GB", "2022-09-19"), ("GB", "2023-05-08"), ("GB", "2011-04-29"), ("AU", "2022-09-22"), ("TH", "2016-10-14")],
+)
+def test_what_was_decreed_for_one_day_and_never_again_is_no_holiday(country, day):
+    """A state funeral, a coronation: weeks before nobody knew of it, and folds from before would."""
+    import holidays
+
+    assert day in {str(d) for d in holidays.country_holidays(country, years=int(day[:4]))}
+    assert day not in days(country, int(day[:4]))
+
+
+@pytest.mark.parametrize(
+    ("country", "day"),
+    [
+        ("GB", "2022-06-02"),  # Spring Bank Holiday, moved
+        ("GB", "2022-12-27"),  # Christmas Day (observed)
+        ("GB", "2023-05-01"),
+        ("US", "2021-06-18"),  # Juneteenth in its first year, observed
+        ("CN", "2021-10-06"),  # a name that carries dates of its own year
+        ("KR", "2022-03-09"),  # a presidential election, every five years
+        ("JP", "2015-09-22"),  # between two holidays
+    ],
+)
+def test_what_moves_is_observed_on_another_day_or_is_not_yearly_stays(country, day):
+    assert day in days(country, int(day[:4]))
+
+
+def test_easter_monday_and_thanksgiving_stay_in_every_year():
+    from dateutil.easter import easter
+
+    for year in range(1995, 2031):
+        first = pd.Timestamp(year, 11, 1)
+        thursday = first + pd.Timedelta(days=(3 - first.dayofweek) % 7 + 21)
+        assert str(thursday.date()) in days("US", year)
+        assert str((pd.Timestamp(easter(year)) + pd.Timedelta(days=1)).date()) in days("FR", year)
+
+
+def test_of_ten_countries_and_forty_years_fewer_than_one_holiday_in_a_hundred_is_left_out():
+    import holidays
+
+    countries, years = ("US", "GB", "FR", "DE", "ES", "IT", "BR", "AU", "CA", "JP"), range(1990, 2030)
+    found = {(c, str(d)) for c in countries for d in holidays.country_holidays(c, years=years)}
+    left = {(c, day) for c in countries for day in days(c, *years)}
+    assert left < found
+    assert 0 < len(found - left) < len(found) / 100
+
+
 @pytest.mark.parametrize("country", [None, "XX", "UK"])
 def test_without_a_known_country_there_are_no_holidays(country):
     found = holidays_of(country, [2020])

@@ -1,4 +1,6 @@
-"""One airport's forecast as an MLflow model from code: its candidates, weighted as its release says.
+"""One airport's forecast as an MLflow model from code: its candidates, weighted by a rule.
+
+What was published is the forecast by the rule in the version's tag `rule`: `predict(frame, params={"rule": ..})`.
 
 Its data is the model configuration: what `paxcast.core.airport_model` keeps, and `weights` by rule. Classical
 candidates are fitted anew from the history, so Paxcast must be installed where it predicts.

@@ -67,9 +67,14 @@ def effects_from(values: Mapping[str, object]) -> Effects:
 
 
 def estimate(series: Series, rules: Rules) -> Effects:
-    """The effects in a treated history; none but the length where it is too short to tell."""
-    none = Effects(series.frequency, rules.calendar, rules.country, rules.feasts_moved, {})
-    if rules.calendar == NO_CALENDAR or not len(series.y):
+    """The effects in a treated history; none but the length where it is too short to tell, and none where it is always
+    the same."""
+    constant = (
+        not len(series.y) or np.ptp(series.y) == 0
+    )  # not of passengers in a month: of an average, or of a made-up one
+    which = NO_CALENDAR if constant else rules.calendar
+    none = Effects(series.frequency, which, rules.country, rules.feasts_moved, {})
+    if which == NO_CALENDAR:
         return none
     length, x = regressors(
         pd.Timestamp(series.ds[0]), len(series.y), series.frequency, rules.calendar, rules.country, rules.feasts_moved

@@ -14,6 +14,12 @@ def runs(flags: Flags) -> list[Run]:
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def last_long_gap(missing: Flags, longest: int) -> Run | None:
+    """The last stretch of more than `longest` missing periods that has anything after it. [T]"""
+    found = [run for run in runs(missing) if run[1] - run[0] + 1 > longest and run[1] < len(missing) - 1]
+    return found[-1] if found else None
+
+
 def after_long_gap(missing: Flags, longest: int, shortest: int) -> int:
     """From which period on a history is used: after its last gap that is too long and has enough after it. [T] -> 0..T
 
