@@ -4,7 +4,7 @@ FROM apache/airflow:3.3.2-python3.12
 
 USER root
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
+    && apt-get install -y --no-install-recommends openjdk-17-jre-headless libgomp1 \
     && rm -rf /var/lib/apt/lists/*
 
 USER airflow

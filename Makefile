@@ -13,8 +13,9 @@ PROCESSES ?= 2
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-java: ## check for Java 17 or newer; install it where no password is needed
+java: ## check for Java 17 or newer and for libgomp; install them where no password is needed
 	@bash .ci/java
+	@PYTHON="$(PYTHON)" bash .ci/libgomp
 
 setup: .venv/compiled ## build .venv from requirements.lock and compile the engine, nothing else
 

@@ -48,12 +48,13 @@ MakeFleet = Callable[..., Path]
 
 
 def _write_fleet(folder: Path, table: pd.DataFrame, name: str = "small", **settings: Any) -> Path:
-    """A fleet's CSV and YAML in a folder; few evaluations, two Spark tasks. The path of the YAML."""
+    """A fleet's CSV and YAML in a folder; two candidates, few evaluations, two Spark tasks. The path of the YAML."""
     import yaml  # not at the top: tests/core runs without it, and this file is loaded there too
 
     table.to_csv(folder / f"{name}.csv", index=False)
     content = {
         "source": {"kind": "file", "path": f"{name}.csv", **settings.pop("source", {})},
+        "candidates": ["seasonal_naive", "prophet"],
         "search": {"max_evals": 3, "space": {"changepoint_prior_scale": {"loguniform": [0.001, 0.5]}}},
         "batches": 2,
         "spark": {"master": "local[2,4]"},

@@ -2,14 +2,18 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from paxcast import settings as settings_module
+from paxcast.core import candidate_files
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.identity import digest
+from paxcast.core.treatment import public_holidays
 from paxcast.settings import Settings, fleet_files, load, load_fleet
 
 MINIMAL = "source: {kind: file, path: traffic.csv}\n"
@@ -49,8 +53,11 @@ def test_a_configuration_that_holds_only_its_source_is_complete(write):
     fleet = load(write())
     assert (fleet.fleet, fleet.schedule, fleet.horizon, fleet.candidates) == (
         *("europe", "weekly", None),
-        ("seasonal_naive", "prophet"),
+        settings_module.DEFAULT_CANDIDATES,
     )
+    assert set(fleet.candidates) <= set(candidate_files.names())
+    assert fleet.candidates[0] == "seasonal_naive"
+    assert (fleet.folds.recent, fleet.folds.earlier_years) == (4, 2)
     assert [p.name for p in fleet.search.parameters()] == sorted(fleet.search.space)
     assert fleet.experiment == "paxcast-europe"
 
@@ -108,6 +115,7 @@ def test_a_file_is_found_beside_the_configuration_that_names_it(write, tmp_path)
         ("promotion: {margins: 3}", "promotion.margins", "margin"),
         ("spark: {mastr: local}", "spark.mastr", "master"),
         ("mlflow: {tracking_url: x}", "mlflow.tracking_url", "tracking_uri"),
+        ("overrides: {AAA: {exlude: true}}", "overrides.AAA.exlude", "exclude"),
     ],
 )
 def test_an_unknown_setting_is_refused_with_the_one_that_was_meant(write, text, where, meant):
@@ -145,8 +153,29 @@ def test_every_wrong_setting_is_told_at_once(write):
         ("source: {kind: oracle}", "source: Input tag 'oracle'"),
         ("source: {kind: file}", "source.path: Field required"),
         (MINIMAL + "candidates: [magic]", "candidates.0: Input should be"),
+        (MINIMAL + "candidates: [prophet, mstl, prophet]", "candidates: Value error, 'prophet' is named twice"),
         (MINIMAL + "fleet: Über", "fleet: String should match"),
+        (MINIMAL + "overrides: {lfpg: {exclude: true}}", "overrides: Value error, 'lfpg' is no airport's code"),
+        (MINIMAL + "overrides: {AAA: {method: magic}}", "overrides: Input should be one of"),
+        (MINIMAL + "overrides: {AAA: {parameters: {grows: 1}}}", "overrides.AAA.parameters: Value error, grows: not a"),
+        (
+            MINIMAL + "overrides: {AAA: {parameters: {growth: up}}}",
+            "overrides.AAA.parameters: Value error, growth: 'up'",
+        ),
+        (
+            MINIMAL + "overrides: {AAA: {events: [{name: fire, first: 2019-02-01, last: 2019-01-01}]}}",
+            "overrides.AAA.events.0: Value error, fire ends 2019-01-01, before it begins 2019-02-01; turn them",
+        ),
+        (
+            MINIMAL + "history: {shocks: [{name: war, first: 2019-02-01, last: 2019-01-01}]}",
+            "history.shocks.0: Value error, war ends 2019-01-01, before it begins 2019-02-01; turn them",
+        ),
         (MINIMAL + "search:", "search: Input should be"),
+        (MINIMAL + "history: {calendar: feasts}", "history.calendar: Input should be 'none', 'weekdays' or 'holidays'"),
+        (MINIMAL + "history: {country: France}", "history.country: String should match pattern"),
+        (MINIMAL + "history: {country: NO}", "history.country: Input should be a valid string"),  # YAML's word for no
+        (MINIMAL + "history: {country: UK}", "history.country: Value error, no public holidays are known of 'UK'"),
+        (MINIMAL + "overrides: {AAA: {country: fr}}", "overrides.AAA.country: String should match pattern"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_place(write, text, where):
@@ -196,10 +225,26 @@ history: {min_periods: 20}
 search: {max_evals: 7, space: {growth: {choice: [flat]}}}
 folds: {recent: 3}
 promotion: {margin: 0.05}
+overrides:
+  AAA: {method: mstl, events: [{name: fire, first: 2019-01-01, last: 2019-02-01}]}
+  BBB: {parameters: {growth: flat, n_changepoints: 7}, exclude: true}
 """
 CHANGES = [
     "horizon: 7",
     "history: {max_gap: 3}",
+    "history: {shocks: []}",
+    "history: {find_shocks: false}",
+    "history: {shock_mode: keep}",
+    "history: {shock_mode: event}",
+    "history: {outliers: false}",
+    "history: {calendar: none}",
+    "history: {calendar: weekdays}",
+    "history: {country: FR}",
+    "overrides: {AAA: {method: seasonal_naive}}",
+    "overrides: {AAA: {parameters: {growth: flat}}}",
+    "overrides: {AAA: {exclude: true}}",
+    "overrides: {AAA: {country: FR}}",
+    "overrides: {AAA: {events: [{name: fire, first: 2019-01-01, last: 2019-02-01}]}}",
     "candidates: [seasonal_naive]",
     "search: {algorithm: random}",
     "search: {max_evals: 3}",
@@ -207,7 +252,8 @@ CHANGES = [
     "search: {prune: false}",
     "search: {mode: spark_trials}",
     "search: {space: {growth: {choice: [flat]}}}",
-    "folds: {earlier_years: 2}",
+    "folds: {recent: 2}",
+    "folds: {earlier_years: 1}",
     "promotion: {margin: 0.1}",
 ]
 NO_CHANGES = [
@@ -257,7 +303,7 @@ def test_a_retry_runs_in_the_mode_of_now_unless_that_would_change_what_was_plann
     [
         ("search: {mode: spark_trials, algorithm: grid, space: {growth: {choice: [flat]}}}", "tpe, anneal, random"),
         ("search: {mode: spark_trials, algorithm: optuna_tpe}", "use per_airport"),
-        ("search: {algorithm: grid}", "search.space.changepoint_prior_scale: a grid needs finite values"),
+        ("search: {algorithm: grid}", "search.space.anchor: a grid needs finite values"),
         ("search: {algorithm: grid, max_evals: 1, space: {growth: {choice: [flat, linear]}}}", "search.max_evals"),
     ],
 )
@@ -280,7 +326,9 @@ def test_how_a_source_is_mapped_is_in_the_hash_and_where_it_lies_is_not(write, k
 def test_the_numbers_are_plain_values_that_survive_json(write):
     numbers = load(write(FULL)).numbers()
     assert json.loads(json.dumps(numbers)) == numbers
-    assert sorted(numbers) == ["candidates", "folds", "history", "horizon", "promotion", "search", "source"]
+    assert sorted(numbers) == [
+        *("candidates", "folds", "history", "horizon", "overrides", "promotion", "search", "source")
+    ]
     assert "seconds_per_airport" not in numbers["search"]
     assert "path" not in numbers["source"]
 
@@ -320,6 +368,75 @@ def test_a_budget_out_of_bounds_is_refused_with_the_bounds(write, budget):
         ConfigurationError, match=f"^max_evals: {budget} is out of bounds; state 1 to 1000 evaluations$"
     ):
         load(write()).with_max_evals(budget)
+
+
+# --- airports of their own
+
+
+def test_the_events_of_an_airport_join_the_shocks_of_the_fleet_for_it_alone(write):
+    fleet = load(write(FULL))
+    shocks = {airport: [shock.name for shock in fleet.rules(airport).shocks] for airport in ("AAA", "BBB", None)}
+    assert shocks["BBB"] == shocks[None] == ["after 9/11", "financial crisis", "Covid-19"]
+    assert shocks["AAA"] == [*shocks[None], "fire"]
+
+
+COUNTRIES = "overrides: {LFPG: {country: BE}, QQQ: {country: CH}}"
+
+
+def test_an_airport_keeps_the_holidays_of_its_own_country_or_of_the_override_or_else_of_the_fleet(write):
+    told = {}
+    for history in ("", "history: {country: GB}\n"):
+        fleet = load(write(history + COUNTRIES))
+        told[history] = [
+            fleet.rules(airport).country for airport in ("JFK", "EGLL", "LFPG", "QQQ", "QQQQ", "A-1", None)
+        ]
+    alone, stated = told.values()
+    assert alone == ["US", "GB", "BE", "CH", None, None, None]
+    assert stated == ["US", "GB", "BE", "CH", "GB", "GB", None]
+
+
+def test_the_calendar_is_taken_out_with_its_holidays_unless_something_else_is_said(write):
+    assert load(write()).rules("JFK").calendar == "holidays"
+    for which in ("none", "weekdays", "holidays"):
+        assert load(write(f"history: {{calendar: {which}}}")).rules("JFK").calendar == which
+    assert load(write()).rules("JFK").feasts_moved == 0
+    assert load(write("history: {calendar: weekdays}\n" + COUNTRIES)).rules("LFPG").country is None
+
+
+@pytest.mark.parametrize(("which", "read"), [("none", False), ("weekdays", False), ("holidays", True)])
+def test_where_no_holidays_count_no_table_of_airports_is_read(write, which, read):
+    path = write(f"history: {{calendar: {which}, country: FR}}")
+    code = (
+        "import sys; from pathlib import Path; from paxcast.settings import load; "
+        f"print(load(Path({str(path)!r})).rules('JFK').country, 'airportsdata' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert told.split() == (["US", "True"] if read else ["None", "False"])
+
+
+def test_the_country_of_an_override_needs_no_table_of_airports(write):
+    public_holidays._airports.cache_clear()
+    assert load(write(COUNTRIES)).rules("LFPG").country == "BE"
+    assert public_holidays._airports.cache_info().misses == 0
+
+
+def test_an_airport_is_excluded_only_where_that_is_said(write):
+    fleet = load(write(FULL))
+    assert [fleet.excluded(airport) for airport in ("AAA", "BBB", "CCC")] == [False, True, False]
+
+
+def test_other_candidates_leave_the_other_settings_as_they_are(write):
+    fleet = load(write(FULL))
+    other = fleet.with_candidates(["mstl", "auto_ets"])
+    assert other.candidates == ("mstl", "auto_ets")
+    assert other.model_copy(update={"candidates": fleet.candidates}) == fleet
+    assert other.store_root == fleet.store_root
+
+
+@pytest.mark.parametrize("names", [["magic"], ["mstl", "mstl"]])
+def test_candidates_that_cannot_be_are_refused_by_their_name(write, names):
+    with pytest.raises(ConfigurationError, match=rf"^candidates: .*({names[0]}|mstl)"):
+        load(write()).with_candidates(names)
 
 
 # --- the environment
@@ -380,3 +497,9 @@ def test_every_setting_is_either_in_the_numbers_or_known_not_to_change_them(writ
     running = {"schedule", "start_date", "max_failed_share", "batches", "retries", "spark"}
     outside = {"fleet", "store", "mlflow", "origin"} | running
     assert set(Settings.model_fields) == outside | set(load(write()).numbers())
+
+
+def test_every_candidate_that_has_a_file_can_be_named(write):
+    names = candidate_files.names()
+    assert load(write(f"candidates: [{', '.join(names)}]")).candidates == names
+    assert len(names) > 10

@@ -1,33 +1,26 @@
 """The command line: the same jobs as the DAGs, without Airflow. Exit 0 ok, 1 could not run, 2 some airports failed."""
 
-import json
 import logging
 import sys
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Column, Table
 from rich.text import Text
 
+from paxcast import cli_quality
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError, PaxcastError
-from paxcast.jobs import workspace
-from paxcast.settings import load
+from paxcast.jobs import histories, workspace
+from paxcast.terminal import PLAIN, Airports, AsOf, Json, codes, note_if_empty, now, open_fleet, print_json, print_rows
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-# What is printed is data: a file's cell such as [/x] is no markup, and a line is as long as it is.
-PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
-WIDE = 100_000  # characters: wider than any table
+app.add_typer(cli_quality.app)
+MOST_NAMED = 10
 out, err = Console(**PLAIN), Console(**PLAIN, stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="The last day that counts as known: 2013-12-31.")]
-Airports = Annotated[str | None, typer.Option("--airports", help="Some airports only: ATL,BOS.")]
 
 
 @app.callback()
@@ -38,10 +31,6 @@ def _main(
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("paxcast").setLevel(logging.INFO)
     context.obj = config
-
-
-def _open(context: typer.Context) -> workspace.Workspace:
-    return workspace.open_workspace(load(context.obj))
 
 
 @app.command()
@@ -56,9 +45,9 @@ def ingest(
     from paxcast.jobs.ingest import ingest as job
 
     instant = calendar.parse_as_of(known_at) if known_at else None
-    report = job(_open(context), _now(), instant).as_json()
+    report = job(open_fleet(context), now(), instant).as_json()
     if as_json:
-        return _print_json(report)
+        return print_json(report)
     out.print(
         f"{report['rows']} rows of {report['airports']} airports: {report['stored']} stored, {report['unchanged']} "
         f"unchanged, {report['repeated']} repeated, {len(report['rejected'])} rejected. "
@@ -84,22 +73,27 @@ def retrain(
     from paxcast.jobs.retrain import retrain as job
     from paxcast.jobs.run import Request, newest_failed_as_of
 
-    ws = _open(context)
+    ws = open_fleet(context)
+    histories.check_ingested(ws)
     instant = calendar.parse_as_of(as_of) if as_of else newest_failed_as_of(ws) if rerun_failed else None
+    if instant is None and rerun_failed:
+        raise ConfigurationError(
+            f"--rerun-failed: no airport of fleet {ws.fleet} has failed; nothing is to be done again"
+        )
     if instant is None:
         raise ConfigurationError("--as-of: say up to which day data counts as known, for example --as-of 2013-12-31")
     request = Request(
         as_of=instant,
-        airports=_codes(airports),
+        airports=codes(airports),
         max_evals=max_evals,
         force=force,
         rerun_failed=rerun_failed,
         dry_run=dry_run,
         request_id=f"cli-{uuid.uuid4().hex}",
     )
-    result = job(ws, request, _now())
+    result = job(ws, request, now())
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         _print_retrained(result)
     if result.get("failed"):
@@ -115,12 +109,13 @@ def status(
     """One line an airport: is it forecast, by what, how well, and if not, why."""
     from paxcast.jobs.status import status as job
 
-    ws = _open(context)
+    ws = open_fleet(context)
     if watch:
         _follow(ws)
+    note_if_empty(ws)
     rows = job(ws)
     if as_json:
-        return _print_json(rows)
+        return print_json(rows)
     return print_status(rows)
 
 
@@ -131,17 +126,18 @@ def forecast(context: typer.Context, as_of: AsOf = None, airports: Airports = No
     from paxcast.jobs.forecast import forecasts
     from paxcast.jobs.status import records
 
-    ws = _open(context)
+    ws = open_fleet(context)
+    histories.check_ingested(ws)
     release = releases.in_force(ws, calendar.parse_as_of(as_of)) if as_of else releases.current(ws)
     if release is None:
         raise ConfigurationError(
             f"fleet {ws.fleet}: no release yet{f' as of {as_of}' if as_of else ''}; run `paxcast retrain`"
         )
     columns = ["airport", "as_of", "ds", "yhat", "lo80", "hi80", "lo95", "hi95", "confidence"]
-    rows = records(forecasts(ws, release, _codes(airports))[columns])
+    rows = records(forecasts(ws, release, codes(airports))[columns])
     if as_json:
-        return _print_json(rows)
-    return _print_table(columns, [[_cell(row[c]) for c in columns] for row in rows])
+        return print_json(rows)
+    return print_rows(columns, rows, out)
 
 
 @app.command()
@@ -149,9 +145,9 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Is this machine fit to run Paxcast?"""
     from paxcast.jobs.doctor import doctor as job
 
-    checks = job(_open(context), _now())
+    checks = job(open_fleet(context), now())
     if as_json:
-        _print_json([check.as_json() for check in checks])
+        print_json([check.as_json() for check in checks])
     else:
         for check in checks:
             out.print(f"{'ok  ' if check.well else 'BAD '} {check.name}: {check.found}", highlight=False)
@@ -184,7 +180,7 @@ def _follow(ws: workspace.Workspace) -> None:
 def print_status(rows: list[dict[str, Any]]) -> None:
     """The table of airports on the terminal."""
     columns = ["airport", "method", "mase", "mase_naive", "status", "as_of", "version"]
-    _print_table(columns, [[_cell(row[c]) for c in columns] for row in rows])
+    print_rows(columns, rows, out)
     for row in rows:
         if row["status"] != "ok":
             out.print(f"{row['airport']} is {row['status']}: {row['reason']}", highlight=False, markup=False)
@@ -192,9 +188,10 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 def _print_retrained(result: dict[str, Any]) -> None:
     if result.get("dry_run"):
-        out.print(
-            f"{result['run_key']} would forecast {len(result['planned'])} airports: {', '.join(result['planned'])}"
-        )
+        out.print(f"{result['run_key']} would forecast {len(result['planned'])} airports.")
+        for what, key in (("would be refitted", "would_refit"), ("already done", "already_done")):
+            out.print(f"  {what}: {_counted(result[key])}")
+        out.print(f"  quarantined: {len(result['quarantined'])}")
     else:
         out.print(
             f"{result['run_key']}: {len(result['refitted'])} refitted, {len(result['kept'])} kept, "
@@ -204,37 +201,10 @@ def _print_retrained(result: dict[str, Any]) -> None:
         out.print(f"  {entry['airport']}: {entry['reason']}", highlight=False)
 
 
-def _print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """On a terminal long cells are folded to its width; elsewhere the table is as wide as its content."""
-    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    console = out if out.is_terminal else Console(**PLAIN, width=WIDE)
-    console.print(table, soft_wrap=False)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, default=str, allow_nan=False) + "\n")
-
-
-def _codes(text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    codes = tuple(sorted({code.strip() for code in text.split(",") if code.strip()}))
-    if not codes:
-        raise ConfigurationError("--airports: names no airport; write it like ATL,BOS, or leave it out for all of them")
-    return codes
-
-
-def _now() -> pd.Timestamp:
-    """The only look at the clock on the command line: when data was received and a release published."""
-    return pd.Timestamp.now(tz="UTC")
+def _counted(names: list[str]) -> str:
+    """How many, and the first of them: `12: AAA, BBB, ... and 2 more`."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{len(names)}{': ' * bool(names)}{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def main() -> None:

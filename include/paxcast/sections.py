@@ -1,14 +1,26 @@
 """The parts of a fleet's YAML: which keys there are, their defaults, what goes together. `settings.py` loads it."""
 
-from typing import Any, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from paxcast.core import grid
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.space import Parameter, Value, parse_space
 
 ON_SPARK = ("tpe", "anneal", "random")  # what hyperopt.SparkTrials can run
+
+
+def _with_holidays(country: str) -> str:
+    import holidays  # takes a tenth of a second: only for who states a country
+
+    if country not in holidays.list_supported_countries(include_aliases=False):
+        raise ValueError(f"no public holidays are known of '{country}'; write its ISO code, as GB, US or FR")
+    return country
+
+
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$"), AfterValidator(_with_holidays)]
 
 
 class Section(BaseModel):
@@ -55,12 +67,40 @@ class NycFlights13Settings(Section):
     delay_days: int = Field(0, ge=0)
 
 
+class ShockSettings(Section):
+    """A known disturbance of the traffic, from one day to another, both included."""
+
+    name: str
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> "ShockSettings":
+        if self.last < self.first:
+            raise ValueError(f"{self.name} ends {self.last}, before it begins {self.first}; turn them")
+        return self
+
+
 class HistorySettings(Section):
-    """What makes a history fit to forecast; counts in periods, by default those of the frequency."""
+    """What makes a history fit to forecast, and how it is treated; counts in periods, by default the frequency's."""
 
     min_periods: int | None = Field(None, ge=2)
     max_gap: int | None = Field(None, ge=0)
     max_stale: int | None = Field(None, ge=0)
+    shocks: tuple[ShockSettings, ...] = (
+        ShockSettings(name="after 9/11", first=date(2001, 9, 1), last=date(2001, 11, 30)),
+        ShockSettings(name="financial crisis", first=date(2008, 9, 1), last=date(2009, 12, 31)),
+        ShockSettings(name="Covid-19", first=date(2020, 3, 1), last=date(2022, 2, 28)),
+    )
+    find_shocks: bool = Field(True, description="Look for others, as deep and as long.")
+    shock_mode: Literal["choose", "bridge", "event", "keep"] = Field(
+        "choose", description="Bridge shocks, take them out as one-off events, keep them, or what forecasts best."
+    )
+    outliers: bool = Field(True, description="Replace single wild values before fitting.")
+    calendar: Literal["none", "weekdays", "holidays"] = Field(
+        "holidays", description="What of it is taken out before fitting: of months their length, rest days and Easter."
+    )
+    country: Country | None = Field(None, description="Whose public holidays count where a code tells no country.")
 
 
 class SearchSettings(Section):
@@ -74,6 +114,9 @@ class SearchSettings(Section):
     prune: bool = Field(True, description="Give an evaluation up that can no longer be the best.")
     seconds_per_airport: float = Field(300, gt=0)
     space: dict[str, dict[str, list[Value]]] = {
+        "anchor": {"uniform": [0.0, 0.9]},
+        "anchor_damping": {"uniform": [0.8, 1.0]},
+        "history_years": {"choice": [0, 10, 7]},
         "changepoint_prior_scale": {"loguniform": [0.001, 0.5]},
         "seasonality_prior_scale": {"loguniform": [0.01, 10.0]},
         "seasonality_mode": {"choice": ["additive", "multiplicative"]},
@@ -114,11 +157,36 @@ class SearchSettings(Section):
         return {**plain, "mode": mode, "parallelism": self.parallelism}
 
 
+class OverrideSettings(Section):
+    """What is known of one airport and not of the fleet."""
+
+    method: str | None = Field(None, description="Publish this candidate alone, whatever it did in the folds.")
+    parameters: dict[str, Value] = Field({}, description="Of its Prophets: not searched, but as stated.")
+    exclude: bool = Field(False, description="No forecast of this airport.")
+    country: Country | None = Field(None, description="Whose public holidays it keeps.")
+    events: tuple[ShockSettings, ...] = Field(
+        (), description="Disturbances of this airport, beside the fleet's shocks."
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _can_be_stated(cls, parameters: dict[str, Value]) -> dict[str, Value]:
+        try:
+            parse_space({name: {"choice": [value]} for name, value in parameters.items()})
+        except ConfigurationError as err:  # the place of a search space, where there is none
+            raise ValueError(str(err).removeprefix("search.space.")) from err
+        return parameters
+
+    def fixed(self) -> tuple[Parameter, ...]:
+        """The stated parameters as a space with one point."""
+        return parse_space({name: {"choice": [value]} for name, value in self.parameters.items()})
+
+
 class FoldSettings(Section):
     """Where each history is cut to judge methods: just before the test window, and at the same season before."""
 
-    recent: int = Field(2, ge=1, le=24)
-    earlier_years: int = Field(1, ge=0, le=24)
+    recent: int = Field(4, ge=1, le=24)
+    earlier_years: int = Field(2, ge=0, le=24)
 
 
 class PromotionSettings(Section):

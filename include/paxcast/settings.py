@@ -6,14 +6,19 @@ Spark, MLflow and batches are not in it, so that a run on a laptop and one on a 
 
 import difflib
 import os
+import re
+from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
+from paxcast.core import candidate_files
+from paxcast.core.columns import AIRPORT_PATTERN
 from paxcast.core.errors import ConfigurationError
 from paxcast.sections import (
     FileSettings,
@@ -21,16 +26,45 @@ from paxcast.sections import (
     HistorySettings,
     MlflowSettings,
     NycFlights13Settings,
+    OverrideSettings,
     PromotionSettings,
     SearchSettings,
     Section,
     SparkSettings,
 )
 
+if TYPE_CHECKING:
+    from paxcast.core.treatment import Rules
+
 PROJECT = Path(__file__).resolve().parents[2]
 FLEETS = PROJECT / "include" / "config" / "fleets"
 DEMO = FLEETS / "demo.yaml"
 FLEET_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
+
+
+DEFAULT_CANDIDATES = (
+    "seasonal_naive",
+    "seasonal_growth",
+    "weekday_year_ago",
+    "auto_ets",
+    "auto_ets_log",
+    "auto_ces",
+    "auto_theta",
+    "mstl",
+    "anchored_prophet",
+    "fleet_gbm",
+)
+
+
+def _candidate(name: str) -> str:
+    """A candidate's name. Importing the candidates takes a second: only for a name that is not its file's."""
+    if name in candidate_files.names():
+        return name
+    from paxcast.core.candidates.registry import CANDIDATES
+
+    if name not in CANDIDATES:
+        raise PydanticCustomError("candidate", "Input should be one of {known}", {"known": ", ".join(CANDIDATES)})
+    return name
 
 
 class Settings(Section):
@@ -42,8 +76,9 @@ class Settings(Section):
     start_date: date = Field(date(2010, 1, 1), description="The first date a schedule or a backfill may reach back to.")
     horizon: int | None = Field(None, ge=1, le=400, description="Periods ahead; by default 28 D, 13 W, 12 MS.")
     history: HistorySettings = HistorySettings()
-    candidates: tuple[Literal["seasonal_naive", "prophet"], ...] = ("seasonal_naive", "prophet")
+    candidates: tuple[Annotated[str, AfterValidator(_candidate)], ...] = DEFAULT_CANDIDATES
     search: SearchSettings = SearchSettings()
+    overrides: dict[str, OverrideSettings] = Field({}, description="By airport: what is known of it alone.")
     folds: FoldSettings = FoldSettings()
     promotion: PromotionSettings = PromotionSettings()
     max_failed_share: float = Field(0.05, ge=0, le=1)
@@ -54,10 +89,56 @@ class Settings(Section):
     mlflow: MlflowSettings = MlflowSettings()
     origin: str = Field("", exclude=True)  # the file this came from
 
+    @field_validator("candidates")
+    @classmethod
+    def _candidates_differ(cls, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [name for at, name in enumerate(candidates) if name in candidates[:at]]
+        if twice:
+            raise ValueError(f"'{twice[0]}' is named twice; name each candidate once")
+        return candidates
+
+    @field_validator("overrides")
+    @classmethod
+    def _overrides_are_sound(cls, overrides: dict[str, OverrideSettings]) -> dict[str, OverrideSettings]:
+        for airport, own in overrides.items():
+            if not re.fullmatch(AIRPORT_PATTERN, airport):
+                raise ValueError(f"'{airport}' is no airport's code; write it as in the data, for example LFPG")
+            if own.method is not None:
+                _candidate(own.method)
+        return overrides
+
+    def excluded(self, airport: str) -> bool:
+        """Whether a person wants no forecast of the airport."""
+        return airport in self.overrides and self.overrides[airport].exclude
+
+    def rules(self, airport: str | None = None) -> "Rules":
+        """How histories are treated; an airport's with the events that its override names."""
+        from paxcast.core.treatment import Rules, Shock
+
+        history, own = self.history, self.overrides.get(airport or "", OverrideSettings())
+        return Rules(
+            absent=self.source.absent,
+            max_gap=history.max_gap,
+            shocks=tuple(Shock(s.first, s.last, s.name) for s in (*history.shocks, *own.events)),
+            find_shocks=history.find_shocks,
+            shock_mode=history.shock_mode,
+            outliers=history.outliers,
+            calendar=history.calendar,
+            country=self.country(airport) if airport and history.calendar == "holidays" else None,
+        )
+
+    def country(self, airport: str) -> str | None:
+        """Whose public holidays an airport keeps: as stated, or by its code. Two letters, None if it is unknown."""
+        from paxcast.core.treatment.public_holidays import country_of
+
+        stated = self.overrides.get(airport, OverrideSettings()).country
+        return stated or country_of(airport) or self.history.country
+
     def numbers(self) -> dict[str, Any]:
         """The part that changes numbers, as plain values: source mapping, history, candidates, search, folds."""
         content = self.model_dump(
-            mode="json", include={"source", "horizon", "history", "candidates", "search", "folds", "promotion"}
+            mode="json",
+            include={"source", "horizon", "history", "candidates", "overrides", "search", "folds", "promotion"},
         )
         for reading in ("path", "separator", "max_rejected_share", "faulty_copies", "airports"):
             content["source"].pop(reading, None)
@@ -72,6 +153,14 @@ class Settings(Section):
         except ValidationError as err:
             raise ConfigurationError(f"max_evals: {max_evals} is out of bounds; state 1 to 1000 evaluations") from err
         return self.model_copy(update={"search": search})
+
+    def with_candidates(self, candidates: Sequence[str]) -> "Settings":
+        """The same settings with other candidates. Raises ConfigurationError for one that there is not."""
+        try:
+            made = Settings.model_validate({**self.model_dump(mode="json"), "candidates": tuple(candidates)})
+        except ValidationError as err:
+            raise ConfigurationError(f"candidates: {err.errors()[0]['msg']}") from err
+        return made.model_copy(update={"origin": self.origin})
 
     def with_numbers(self, numbers: dict[str, Any]) -> "Settings":
         """These settings with the numbers-changing part of a manifest, so that a retry computes what was planned."""

@@ -23,7 +23,7 @@ ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 MAY_TOUCH_THE_ENVIRONMENT = {
     "settings.py": "reads it for everyone",
     "adapters/spark.py": "PySpark takes its workers' Python from nowhere else",
-    "adapters/mlflow_registry.py": "MLflow's defaults must stand before its import; its own traces are put back",
+    "adapters/mlflow_registry/__init__.py": "MLflow reads its defaults at import; its own traces are put back",
     "orchestration/demo.py": "hands its environment on to Airflow",
 }
 # Split, so that this file does not contain what it looks for.

@@ -1,4 +1,4 @@
-"""Builders that several tests of the core share: series, observations, a small search and tiny candidates.
+"""Builders that several tests of the core share: series, pasts, observations, a small search and tiny candidates.
 
 All are stateless functions or values, made once a session so that hypothesis may use them too.
 """
@@ -14,16 +14,19 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from paxcast.core.candidates import Candidate, Refitting
+from paxcast.core.candidates import Candidate, History, Refitting
 from paxcast.core.candidates.seasonal_naive import SeasonalNaive
 from paxcast.core.errors import FitFailed
+from paxcast.core.past import Past
 from paxcast.core.search import Record, Search, SearchProblem, Trial
 from paxcast.core.series import Series
 from paxcast.core.space import Parameter, Parameters
+from paxcast.core.treatment import Raw, Rules
 from paxcast.core.tuning import TuningTask
 
 STEPS = {"D": "D", "W": "7D", "MS": "MS"}
 FACTOR = Parameter("factor", "uniform", (0.0, 2.0))
+AS_IT_CAME = Rules(shocks=(), find_shocks=False, outliers=False)  # only zeros before the opening and long gaps are cut
 
 
 def _series(
@@ -31,6 +34,18 @@ def _series(
 ) -> Series:
     ds = pd.date_range(start, periods=len(values), freq=STEPS[frequency])
     return Series("ATL", frequency, ds.to_numpy().astype("datetime64[ns]"), np.asarray(values, dtype=np.float64))
+
+
+def _past(
+    values: Sequence[float] | npt.NDArray[np.float64],
+    frequency: str = "MS",
+    start: str = "2010-01-01",
+    rules: Rules = AS_IT_CAME,
+    airport: str = "ATL",
+) -> Past:
+    """The past of an airport with these values, NaN where nothing was observed."""
+    series = _series(values, frequency, start)
+    return Past(Raw(airport, frequency, series.ds, series.y), rules)
 
 
 def _growing(periods: int, *, growth: float = 1.2, noise: float = 0.0, season: int = 12, seed: int = 1) -> Any:
@@ -70,7 +85,7 @@ class _FittedScaled:
     fitted_by: str = "by hand"
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
-        return np.array([self.factor * self.series.y[-self.season :][i % self.season] for i in range(horizon)])
+        return self.factor * np.resize(self.series.y[-self.season :], horizon)
 
     def to_json(self) -> str:
         return json.dumps({"factor": self.factor, "y": self.series.y.tolist()})
@@ -81,8 +96,9 @@ class Scaled:
     """The last season times `factor`. Its parameter is searched; a factor above 2 cannot be fitted."""
 
     name: str = "scaled"
-    searched: bool = True
+    searched: tuple[str, ...] = ("factor",)
     season: int = 12
+    cost: float = 0.0
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> _FittedScaled:
         factor = float(parameters.get("factor", 1.0))
@@ -90,8 +106,8 @@ class Scaled:
             raise FitFailed(f"{series.airport}: a factor of {factor:g} is too much")
         return _FittedScaled(series, factor, self.season)
 
-    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
-        return Refitting(self, series, seed, seconds)
+    def prepare(self, history: History, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, history, seed, seconds)
 
 
 @dataclass(frozen=True)
@@ -99,13 +115,14 @@ class Broken:
     """Never fits."""
 
     name: str = "broken"
-    searched: bool = True
+    searched: tuple[str, ...] = ("factor",)
+    cost: float = 0.0
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> _FittedScaled:
         raise FitFailed(f"{series.airport}: broken by design")
 
-    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
-        return Refitting(self, series, seed, seconds)
+    def prepare(self, history: History, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, history, seed, seconds)
 
 
 def _candidates(*more: Candidate) -> dict[str, Candidate]:
@@ -130,6 +147,11 @@ def _task(**changes: Any) -> TuningTask:
 @pytest.fixture(scope="session")
 def make_series() -> Callable[..., Series]:
     return _series
+
+
+@pytest.fixture(scope="session")
+def make_past() -> Callable[..., Past]:
+    return _past
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paxcast.core.candidates import Specification
-from paxcast.core.manifest import Manifest, PlannedAirport, from_dict, label, manifest_id, split
+from paxcast.core.manifest import WHOLE_FLEET, Manifest, PlannedAirport, from_dict, label, manifest_id, split
 
 SETTINGS = settings(max_examples=80, deadline=None)
 CODES = st.lists(st.from_regex(r"[A-Z]{3}", fullmatch=True), unique=True, max_size=60)
@@ -63,7 +63,7 @@ def test_every_planned_airport_is_in_exactly_the_batch_it_names(codes, batches):
 def test_a_manifest_written_as_json_and_read_back_is_the_same():
     first = manifest(
         *split([("ATL", "c1", "whole fleet"), ("ORD", "c2", "whole fleet")], 2),
-        champions={"ATL": {"candidate": "prophet", "parameters": {"growth": "flat"}}},
+        champions={"ATL": {"prophet": {"growth": "flat"}}},
         previous_release=None,
     )
     assert from_dict(json.loads(json.dumps(first.as_dict()))) == first
@@ -79,11 +79,27 @@ def test_a_manifest_cannot_be_changed():
         manifest().horizon = 3  # type: ignore[misc]
 
 
-def test_the_champion_is_the_one_frozen_in_the_context_and_none_for_an_airport_without():
-    planned = manifest(champions={"ATL": {"candidate": "prophet", "parameters": {"growth": "flat"}}})
-    assert planned.champion("ATL") == Specification("prophet", {"growth": "flat"})
-    assert planned.champion("ORD") is None
-    assert manifest().champion("ATL") is None
+def test_the_champions_are_those_frozen_in_the_context_one_a_candidate_and_none_for_an_airport_without():
+    planned = manifest(champions={"ATL": {"prophet": {"growth": "flat"}, "auto_ets": {}}})
+    assert planned.champions("ATL") == (Specification("auto_ets", {}), Specification("prophet", {"growth": "flat"}))
+    assert planned.champions("ORD") == ()
+    assert manifest().champions("ATL") == ()
+
+
+def test_the_warm_starts_are_the_fleets_best_of_each_candidate_in_the_order_of_their_names():
+    planned = manifest(fleet_best={"prophet": {"growth": "flat"}, "anchored_prophet": {"anchor": 0.4}})
+    assert planned.warm_starts() == (
+        Specification("anchored_prophet", {"anchor": 0.4}),
+        Specification("prophet", {"growth": "flat"}),
+    )
+    assert manifest().warm_starts() == ()
+
+
+def test_it_is_of_the_whole_fleet_unless_an_airport_is_here_for_another_reason():
+    fleet = split([("ATL", "c", WHOLE_FLEET), ("ORD", "c", WHOLE_FLEET)], 2)
+    asked = split([("BOS", "c", "asked for")], 1)
+    assert manifest(*fleet).whole
+    assert not manifest(*fleet, *asked).whole
 
 
 def test_a_batch_is_labelled_with_its_size_and_its_ends():

@@ -15,6 +15,7 @@ from paxcast.core.errors import ConfigurationError, FutureDataRead
 from paxcast.core.history import known
 from paxcast.core.identity import history_checksum
 from paxcast.core.quality import CHECKS, QualityRules, Verdict, judge, judge_fleet
+from paxcast.core.treatment import SHOCKS, Rules, on_grid, treat
 
 SHARED = Path(os.environ.get("PAXCAST_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 START = {"MS": pd.Timestamp("2010-01-01"), "W": pd.Timestamp("2015-01-05"), "D": pd.Timestamp("2018-01-01")}
@@ -126,7 +127,7 @@ POISON: dict[str, tuple[Poison, tuple[str, ...]]] = {
 }
 MONTHLY_POISON: dict[str, tuple[Poison, tuple[str, ...]]] = {
     "totals in December": (lambda f: december_totals(f, alone=False), ("annual_total",)),
-    "totals instead of months": (lambda f: december_totals(f, alone=True), ("long_gap", "annual_total")),
+    "totals instead of months": (lambda f: december_totals(f, alone=True), ("annual_total",)),
     "nothing but yearly totals": (
         lambda f: december_totals(f, alone=True).iloc[:4],
         ("too_short", "long_gap", "stale", "annual_total"),
@@ -176,10 +177,48 @@ def test_the_order_of_rows_changes_no_verdict(name):
 
 
 @pytest.mark.parametrize("code", ["MS", "W", "D"])
-def test_a_year_missing_in_the_middle_is_a_long_gap_unless_absent_means_zero(code):
-    frame = without(healthy(code), slice(30, 30 + YEAR[code]))
-    assert judge(frame, end(code), rules(code)).reasons == ("long_gap",)
-    assert judge(frame, end(code), rules(code, absent="zero")).reasons == ()
+def test_a_year_missing_with_too_little_after_it_is_a_long_gap_unless_absent_means_zero(code):
+    after = FREQUENCIES[code].shortest_train
+    for periods, reasons in ((after - 1, ("long_gap",)), (after, ())):
+        frame = without(healthy(code), slice(-periods - YEAR[code], -periods))
+        assert judge(frame, end(code), rules(code)).reasons == reasons
+        assert judge(frame, end(code), rules(code, absent="zero")).reasons == ()
+    assert judge(frame, end(code), rules(code, shortest_part=after + 1)).reasons == ("long_gap",)
+
+
+@pytest.mark.parametrize("code", ["MS", "W", "D"])
+def test_what_is_not_quarantined_for_a_long_gap_is_what_treatment_can_use(code):
+    least, treated = FREQUENCIES[code].shortest_train, Rules(find_shocks=False, outliers=False)
+    for after in (least - 1, least, least + 1):
+        frame = without(healthy(code), slice(-after - YEAR[code], -after))
+        done = treat(on_grid("AAA", frame, code), treated)
+        used_alone = len(done.series.y) == after
+        assert used_alone == (judge(frame, end(code), rules(code)).reasons == ())
+
+
+def missing_months(first: str, last: str) -> pd.DataFrame:
+    """A healthy history up to the end of 2022, without these months."""
+    grid = full_grid(pd.Timestamp("2014-01-01"), pd.Timestamp("2022-12-01"), "MS")
+    y = 1_000 * (1 + 0.3 * np.sin(2 * np.pi * np.arange(len(grid)) / 12))
+    return observations("AAA", grid, y)[lambda f: ~f[DS].between(first, last)].reset_index(drop=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "reasons"),
+    [
+        ("2020-04-01", "2021-02-01", ()),  # inside
+        ("2020-03-01", "2022-02-01", ()),  # the whole of it
+        ("2020-06-01", "2022-08-01", ()),  # of which six months lie after it: no long gap alone
+        ("2020-06-01", "2022-09-01", ("long_gap",)),  # seven
+    ],
+)
+def test_a_gap_inside_a_shock_that_is_bridged_is_bridged_too(first, last, reasons):
+    frame, as_of = missing_months(first, last), parse_as_of("2022-12-31")
+    assert judge(frame, as_of, rules(bridged=SHOCKS)).reasons == reasons
+    assert judge(frame, as_of, rules()).reasons == ("long_gap",)
+    own = {"AAA": SHOCKS, "BBB": ()}
+    assert judge(frame, as_of, rules(own_bridged=own)).reasons == reasons
+    assert judge(frame.assign(airport="BBB"), as_of, rules(bridged=SHOCKS, own_bridged=own)).reasons == ("long_gap",)
 
 
 @pytest.mark.parametrize("code", ["MS", "W", "D"])
@@ -216,10 +255,14 @@ def test_a_fall_that_ends_in_absent_months_is_an_event_when_absent_means_zero():
 def slow_reasons(ds: list[pd.Timestamp], as_of: pd.Timestamp, asked: QualityRules) -> set[str]:
     """too_short, long_gap and stale, by walking over every period."""
     grid = list(full_grid(min(ds), max(ds), asked.frequency))
-    longest = run = 0
+    too_long, run, since = False, 0, 0
     for period in grid:
-        run = 0 if period in ds else run + 1
-        longest = max(longest, run)
+        if period in ds:
+            too_long, since = (True, 0) if run > asked.max_gap else (too_long, since)
+            run = 0
+        else:
+            run += 1
+        since += 1  # periods since the last long gap, those of a shorter one among them
     unseen, period = 0, pd.DatetimeIndex([max(ds)])
     while True:
         period = shift(period, 1, asked.frequency)
@@ -228,7 +271,7 @@ def slow_reasons(ds: list[pd.Timestamp], as_of: pd.Timestamp, asked: QualityRule
         unseen += 1
     zero = asked.absent == "zero"
     found = {"too_short"} if (len(grid) if zero else len(set(ds))) < asked.min_periods else set()
-    found |= {"long_gap"} if not zero and longest > asked.max_gap else set()
+    found |= {"long_gap"} if not zero and too_long and since < asked.shortest_part else set()
     return found | ({"stale"} if unseen > asked.max_stale else set())
 
 
@@ -249,6 +292,7 @@ def test_length_gaps_and_age_are_what_walking_over_every_period_finds(code, seed
         max_gap=int(rng.integers(0, 5)),
         max_stale=int(rng.integers(0, 6)),
         delay_days=int(rng.choice([0, 1, 10, 45])),
+        shortest_part=int(rng.integers(1, 20)),
         absent=str(rng.choice(["missing", "zero"])),
     )
     verdict = judge(frame, as_of, asked)
@@ -318,8 +362,9 @@ def test_a_contradiction_is_quarantined_until_a_later_receipt_settles_it():
 def test_the_detail_names_dates_numbers_and_a_way_out():
     unit = judge(times(healthy(), slice(40, 46), 1_000), end(), rules()).detail
     assert all(part in unit for part in ("2013-05-01", "2013-10-01", "1,000 times too high", "at the source"))
-    gap = judge(without(healthy(), slice(40, 52)), end(), rules()).detail
-    assert all(part in gap for part in ("12 periods", "2013-05-01", "2014-04-01", "max_gap is 6", "absent: zero"))
+    gap = judge(without(healthy(), slice(100, 112)), end(), rules()).detail
+    assert all(part in gap for part in ("12 periods", "2018-05-01", "2019-04-01", "max_gap is 6", "absent: zero"))
+    assert "and the 8 periods after them are fewer than the 24 that can be used alone" in gap
     total = judge(december_totals(healthy(), alone=False), end(), rules()).detail
     assert all(part in total for part in ("Month 12 of 2010, 2011, 2012, 2013", "drop these rows"))
     both = judge(again(healthy(), 40, 7.0), end(), rules()).detail

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paxcast.core.release import Entry, Release, compose, from_dict
+from paxcast.core.release import Entry, Release, compose, from_dict, part_key
 
 SETTINGS = settings(max_examples=80, deadline=None)
 CODES = st.sampled_from(["ATL", "BOS", "JFK", "ORD"])
@@ -52,6 +52,22 @@ def test_a_release_composed_again_on_top_of_itself_has_the_same_entries_and_name
     assert (again.release_id, again.entries) == (made.release_id, made.entries)
 
 
+def test_a_release_stored_before_its_entries_named_a_rule_reads_as_the_usual_one_and_each_keeps_its_own():
+    made = compose("demo", "2018-12-31", "run 1", None, [replace(entry("ATL", 1), rule="best"), entry("ORD", 1)])
+    assert {e.airport: e.rule for e in from_dict(json.loads(json.dumps(made.as_dict()))).entries} == {
+        "ATL": "best", "ORD": "inverse_square",
+    }  # fmt: skip
+    values = made.as_dict()
+    before = {**values, "entries": [{k: v for k, v in e.items() if k != "rule"} for e in values["entries"]]}
+    assert {e.rule for e in from_dict(before).entries} == {"inverse_square"}
+
+
+def test_an_entry_decided_in_a_part_of_the_fleet_names_that_decision_and_still_the_outcome():
+    whole, part = entry("ATL", 1), replace(entry("ATL", 1), run_key=part_key("run 1"))
+    assert whole.run_key != part.run_key
+    assert whole.outcome_key == part.outcome_key == "run 1"
+
+
 def test_another_version_airport_date_or_run_is_another_release():
     made = release({"ATL": 1})
     others = [
@@ -60,8 +76,9 @@ def test_another_version_airport_date_or_run_is_another_release():
         release({"ATL": 1}, run_key="run 2"),
         compose("demo", "2019-01-31", "run 1", None, entries({"ATL": 1})),
         compose("demo", "2018-12-31", "run 1", None, [replace(entry("ATL", 1), parameters={"growth": "linear"})]),
+        compose("demo", "2018-12-31", "run 1", None, [replace(entry("ATL", 1), rule="best")]),
     ]
-    assert len({made.release_id, *(other.release_id for other in others)}) == 6
+    assert len({made.release_id, *(other.release_id for other in others)}) == 7
 
 
 def test_the_first_release_has_no_previous_one_and_names_its_run():

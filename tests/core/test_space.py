@@ -16,11 +16,17 @@ GOOD = {
     "seasonality_prior_scale": {"qloguniform": [1, 100, 1]},
     "holidays_prior_scale": {"choice": [0.1, 1, 10]},
     "growth": {"choice": ["flat"]},
+    "history_years": {"choice": [0, 7, 10]},
+    "anchor": {"uniform": [0, 1]},
+    "anchor_damping": {"uniform": [0.8, 1]},
 }
 POINT = {
+    "anchor": 0.4,
+    "anchor_damping": 1.0,
     "changepoint_prior_scale": 0.05,
     "changepoint_range": 0.8,
     "growth": "flat",
+    "history_years": 10,
     "holidays_prior_scale": 1,
     "n_changepoints": 10,
     "seasonality_mode": "additive",
@@ -89,6 +95,10 @@ def test_an_empty_space_is_a_space_in_which_nothing_is_searched():
         ("changepoint_range", {"uniform": [0.5, 1.5]}, "changepoint_range is between 0 and 1, and 1.5 is not"),
         ("changepoint_range", {"choice": [-0.5, 0.5]}, "changepoint_range is between 0 and 1, and -0.5 is not"),
         ("n_changepoints", {"uniformint": [-5, 5]}, "n_changepoints is at least 0, and -5 is not"),
+        ("anchor", {"uniform": [0, 1.1]}, "anchor is between 0 and 1, and 1.1 is not"),
+        ("anchor_damping", {"choice": [-0.5, 0.5]}, "anchor_damping is between 0 and 1, and -0.5 is not"),
+        ("anchor", {"choice": ["strong"]}, "choice takes finite numbers, not ['strong']"),
+        ("history_years", {"choice": [-1, 0]}, "history_years is at least 0, and -1 is not"),
         ("holidays_prior_scale", {"choice": [-1, 1]}, "holidays_prior_scale is at least 0, and -1 is not"),
     ],
 )
@@ -111,6 +121,9 @@ def test_a_point_with_a_value_inside_for_every_parameter_is_in_the_space():
     [
         {"changepoint_prior_scale": 0.0009},
         {"changepoint_prior_scale": 0.51},
+        {"anchor": 1.01},
+        {"anchor_damping": 0.79},
+        {"history_years": 8},
         {"changepoint_range": "0.8"},
         {"changepoint_range": math.nan},
         {"growth": "linear"},

@@ -149,7 +149,7 @@ def test_each_run_read_exactly_the_rows_that_were_known_at_its_date(backfilled: 
 
 def test_each_forecast_begins_with_the_week_after_the_last_known_one(backfilled: Backfilled) -> None:
     for name, text in backfilled.outcomes.items():
-        first = json.loads(text)["forecast"]["ds"][0]
+        first = json.loads(text)["ds"][0]
         assert first.replace("-", "") == name.split("/")[1].split("-")[1][:8]
 
 

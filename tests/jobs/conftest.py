@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from paxcast.adapters.spark import PackedHistory, Worker, WorkerResult
@@ -16,6 +17,7 @@ from paxcast.jobs.workspace import Workspace, open_workspace
 from paxcast.settings import load
 
 RUN_KEY = "small-20201231T235959-c0ffee00-r0"
+HORIZON = 6  # of outcomes by hand
 
 
 @pytest.fixture
@@ -34,6 +36,37 @@ def outcome_of() -> Callable[..., Outcome]:
         reason = "it was too slow" if status == FAILED else ""
         base = {"run_key": RUN_KEY, "fleet": "small", "as_of": "2020-12-31", "checksum": "first", "batch": 0}
         return Outcome(**{**base, "airport": airport, "status": status, "reason": reason, **fields})
+
+    return make
+
+
+@pytest.fixture
+def judged_of(outcome_of: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Builds an outcome that can be decided on: `judged_of("AAA", **other fields)`, made up from its code.
+
+    Each candidate misses traffic of about 100 by its size: `sizes={"seasonal_naive": 8, "one": 4, "two": 5}`.
+    """
+
+    def make(airport: str, sizes: dict[str, float] | None = None, folds: int = 4, **fields: Any) -> Outcome:
+        rng = np.random.default_rng(sum(map(ord, airport)))
+        misses = sizes or {"seasonal_naive": 8.0, "one": 4.0, "two": 5.0}
+        actual = 100 + rng.normal(0, 10, (folds + 1, HORIZON))  # the last row is that of the test window
+        windows = [
+            {"split": f"recent@{k}", "ds": [], "actual": row.tolist(), "counts": [True] * HORIZON, "scale": 10.0}
+            | {"level": 90.0 + k}
+            for k, row in enumerate(actual)
+        ]
+        entrants = []
+        for number, (name, size) in enumerate(misses.items()):
+            made = actual + rng.normal(0, size, actual.shape)
+            entrants.append(
+                {"candidate": name, "parameters": {"number": number}, "competes": True, "fitted_by": {}}
+                | {"folds": made[:-1].tolist(), "test": made[-1].tolist()}
+                | {"forecast": (120 + rng.normal(0, size, HORIZON)).tolist()}
+            )
+        base = {"folds": windows[:-1], "test": windows[-1], "entrants": entrants, "level": 100.0, "seasons": 5.0}
+        ds = [f"2021-{month:02d}-01" for month in range(1, HORIZON + 1)]
+        return outcome_of(airport, **{**base, "ds": ds, "periods": 60, **fields})
 
     return make
 

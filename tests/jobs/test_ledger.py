@@ -75,7 +75,7 @@ def test_workers_that_begin_at_once_get_different_numbers(ws: Workspace) -> None
 
 
 def test_of_two_writers_of_a_finished_airport_the_first_counts(ws: Workspace, outcome_of: Make, run_key: str) -> None:
-    first, second = outcome_of("AAA", method="prophet"), outcome_of("AAA", method="seasonal_naive", attempt=2)
+    first, second = outcome_of("AAA", seconds=1.0), outcome_of("AAA", seconds=2.0, attempt=2)
     ledger.record(ws.objects, first, "the first model")
     ledger.record(ws.objects, second, "the second model")
     assert ledger.load(ws.objects, run_key, "AAA", "first") == first
@@ -190,7 +190,7 @@ def test_a_history_that_failed_is_over_once_it_was_restated_and_finished(
 def test_of_a_restated_airport_the_outcome_on_the_history_judged_last_counts(
     ws: Workspace, outcome_of: Make, run_key: str
 ) -> None:
-    settled(ws, outcome_of("AAA", method="prophet"), outcome_of("AAA", FAILED, checksum="second"))
+    settled(ws, outcome_of("AAA"), outcome_of("AAA", FAILED, checksum="second"))
     for checksum, status in [("first", "ok"), ("second", FAILED)]:
         judged(ws, run_key, {"AAA": checksum})
         assert ledger.newest(ws, run_key)[["airport", "status"]].to_numpy().tolist() == [["AAA", status]]

@@ -1,5 +1,6 @@
 """The whole line on small monthly fleets: real Spark, real MLflow on sqlite, a real store. One run, many questions."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,15 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from paxcast import cli
+from paxcast.core import composition
 from paxcast.core.calendar import parse_as_of
+from paxcast.core.combination import RULES
 from paxcast.core.errors import FutureDataRead, UnknownAirports
-from paxcast.jobs import forecast, histories, ledger, releases
+from paxcast.core.outcome import evaluation_of
+from paxcast.jobs import decide, forecast, histories, ledger, releases
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.retrain import retrain
 from paxcast.jobs.run import Request
@@ -23,6 +29,8 @@ NOW = pd.Timestamp("2021-03-01T12:00", tz="UTC")
 LATER = pd.Timestamp("2021-04-01T12:00", tz="UTC")
 AS_OF = parse_as_of("2020-12-31")
 CODES = ["AAA", "BBB", "CCC"]
+DECIDED = ("method", "rule", "weights", "parameters", "cv_mase", "mase", "confidence", "forecast")
+CANDIDATES = ["seasonal_naive", "auto_theta", "mstl", "prophet", "anchored_prophet"]
 Make = Callable[..., Any]
 
 
@@ -46,7 +54,8 @@ def with_bad(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def line(new_fleet: Make, made_up: Make) -> Line:
-    path = new_fleet(with_bad(made_up(CODES, 74, "MS", "2021-02-01")))
+    table = with_bad(made_up(CODES, 74, "MS", "2021-02-01"))
+    path = new_fleet(table, candidates=CANDIDATES, folds={"recent": 2, "earlier_years": 1})
     ws = open_workspace(load(path))
     ingest(ws, NOW)
     return Line(ws, path, ask(ws))
@@ -64,6 +73,7 @@ def test_good_airports_are_forecast_and_the_bad_one_is_quarantined_with_its_reas
     assert {a: rows[a]["status"] for a in rows} == {"AAA": "ok", "BBB": "ok", "CCC": "ok", "BAD": "quarantined"}
     assert rows["AAA"]["version"] == 1
     assert rows["AAA"]["mase_naive"] > 0
+    assert {rows[a]["method"] for a in CODES} <= {"combination", *CANDIDATES}
     assert rows["BAD"]["reason"]
 
 
@@ -104,19 +114,50 @@ def test_a_forced_run_refits_with_the_same_numbers_under_another_revision(line: 
     ignored = {"run_key", "seconds", "batch"}
     first, second = ({k: v for k, v in values.items() if k not in ignored} for values in pair)
     assert first == second
+    keys = line.result["run_key"], forced["run_key"]
+    one, two = (decide.read(line.ws, [key]).set_index("airport").loc["BBB", list(DECIDED)] for key in keys)
+    assert one.to_dict() == two.to_dict()
 
 
-def test_what_mlflow_holds_is_a_real_prophet_or_a_plain_naive_that_forecasts_the_same(line: Line) -> None:
-    uri = line.ws.settings.tracking_uri
-    mlflow.set_tracking_uri(uri)
+def test_what_is_published_is_what_was_decided_to_the_last_digit(line: Line) -> None:
+    shown = CliRunner().invoke(cli.app, ["--config", str(line.path), "forecast", "--json"], catch_exceptions=False)
+    by_airport: dict[str, list[dict[str, Any]]] = {}
+    for row in json.loads(shown.stdout):
+        by_airport.setdefault(row["airport"], []).append(row)
+    current = releases.current(line.ws)
+    assert current is not None
+    decided = decide.read(line.ws, [e.run_key for e in current.entries])
+    keys = {(e.run_key, e.airport, e.checksum) for e in current.entries}
+    decided = decided[[key in keys for key in decided[decide.KEY].itertuples(index=False, name=None)]]
+    assert sorted(decided["airport"]) == sorted(by_airport) == CODES
+    for row in decided.itertuples():
+        mine = by_airport[str(row.airport)]
+        told = {name: [step[name] for step in mine] for name in ("ds", *decide.STEP)}
+        assert told == json.loads(str(row.forecast))
+        assert {step["confidence"] for step in mine} == {row.confidence}
+
+
+def test_the_registered_model_of_an_airport_forecasts_what_was_decided_and_under_any_rule_by_parameter(
+    line: Line,
+) -> None:
+    mlflow.set_tracking_uri(line.ws.settings.tracking_uri)
     release = releases.load(line.ws, line.result["release"])
     assert release is not None
     rows = forecast.forecasts(line.ws, release)
+    decided = decide.read(line.ws, [line.result["run_key"]]).set_index("airport")
     for entry in release.entries:
+        result = ledger.load(line.ws.objects, entry.run_key, entry.airport, entry.checksum)
+        assert result is not None
         mine = rows[rows["airport"] == entry.airport]
+        asked = pd.DataFrame({"ds": mine["ds"]})
         model = mlflow.pyfunc.load_model(f"models:/{entry.model}/{entry.version}")
-        predicted = model.predict(pd.DataFrame({"ds": mine["ds"]}))["yhat"].clip(lower=0)
-        assert predicted.to_numpy() == pytest.approx(mine["yhat"].to_numpy(), rel=1e-9)
+        published = model.predict(asked, params={"rule": decided.loc[entry.airport, "rule"]})["yhat"]
+        assert published.to_numpy() == pytest.approx(mine["yhat"].to_numpy(), rel=1e-6)
+        for rule in RULES:
+            expected = composition.compose(evaluation_of(result), rule).forecast
+            assert model.predict(asked, params={"rule": rule})["yhat"].to_numpy() == pytest.approx(expected, rel=1e-6)
+        usual = composition.compose(evaluation_of(result), composition.FIRST_RULE).forecast
+        assert model.predict(asked)["yhat"].to_numpy() == pytest.approx(usual, rel=1e-6)
 
 
 def test_the_release_model_serves_every_airport_and_aliases_point_at_what_is_in_force(line: Line) -> None:
@@ -141,11 +182,33 @@ def test_runs_can_be_found_by_airport_and_carry_params_metrics_and_the_search(li
     (run,) = client.search_runs([experiment.experiment_id], query)
     assert run.data.tags["as_of"] == "2020-12-31"
     assert run.data.tags["data_version"] == "0"
-    assert run.data.metrics["test_mase"] > 0
-    assert len(client.get_metric_history(run.info.run_id, "search_loss")) == 3
+    wanted = {f"{kind}.{name}" for kind in ("cv_mase", "test_mase") for name in CANDIDATES}
+    wanted |= {f"{kind}.rule.{rule}" for kind in ("cv_mase", "test_mase") for rule in RULES}
+    assert {name: run.data.metrics.get(name, 0) > 0 for name in wanted} == dict.fromkeys(wanted, True)
+    decided = decide.read(line.ws, [line.result["run_key"]]).set_index("airport").loc["AAA"]
+    assert run.data.metrics[f"test_mase.rule.{decided['rule']}"] == pytest.approx(decided["mase"])
+    assert run.data.metrics["test_mase.seasonal_naive"] == pytest.approx(decided["mase_naive"])
+    for name in ("prophet", "anchored_prophet"):
+        assert len(client.get_metric_history(run.info.run_id, f"search_loss.{name}")) == 3
+        assert run.data.params[f"{name}.changepoint_prior_scale"]
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     assert parent.data.metrics["ok"] == 3
     assert {f.path for f in client.list_artifacts(run.info.run_id)} >= {"points.csv", "trials.csv", "forecast.csv"}
+
+
+def test_the_table_of_points_holds_what_the_errors_are_made_of(line: Line) -> None:
+    uri = line.ws.settings.tracking_uri
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name("paxcast-small")
+    query = f"tags.airport = 'CCC' and tags.run_key = '{line.result['run_key']}'"
+    (run,) = client.search_runs([experiment.experiment_id], query)
+    points = pd.read_csv(client.download_artifacts(run.info.run_id, "points.csv"))
+    scale = ledger.load(line.ws.objects, line.result["run_key"], "CCC", run.data.tags["checksum"]).test["scale"]  # type: ignore[union-attr]
+    test = points[points["split"] == "test@2019-12-01"]
+    assert test["ds"].tolist() == [f"2020-{month:02d}-01" for month in range(1, 13)]
+    for name in [*CANDIDATES, *(f"rule.{rule}" for rule in RULES)]:
+        error = (test["y"] - test[name]).abs().mean() / scale
+        assert error == pytest.approx(run.data.metrics[f"test_mase.{name}"]), name
 
 
 def test_nothing_known_later_is_read(line: Line) -> None:

@@ -44,7 +44,7 @@ class Fleet:
         for batch in range(len(manifest.batches())):
             tune.tune_batch(None, self.ws, run.run_key, manifest.manifest_id, batch)  # type: ignore[arg-type]
             register.register_batch(self.ws, run.run_key, manifest.manifest_id, batch)
-        return promote.promote(self.ws, run.run_key, manifest.as_of, NOW)
+        return promote.promote(self.ws, run.run_key, manifest.manifest_id, NOW)
 
     def current(self) -> str:
         found = releases.current(self.ws)

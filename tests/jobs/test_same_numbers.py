@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from paxcast.adapters import spark
 from paxcast.core.calendar import parse_as_of
+from paxcast.jobs import decide
 from paxcast.jobs import retrain as line
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
@@ -25,6 +26,7 @@ NOW = pd.Timestamp("2021-03-01T12:00", tz="UTC")
 AS_OF = parse_as_of("2020-12-31")
 CODES = [f"A{i:02d}" for i in range(8)]
 EVALUATIONS = 24  # more than the 20 that TPE begins with at random
+CANDIDATES = ["seasonal_naive", "auto_ets_log", "auto_theta", "mstl", "anchored_prophet"]
 OF_THE_RUN = {"seconds", "batch"}  # how long it took and which batch it was in: no numbers of the airport
 LOCAL, ONE_CORE, CLUSTER = "local[2,4]", "local[1,4]", "local-cluster[2,1,1024]"
 Make = Callable[..., Any]
@@ -38,7 +40,7 @@ def table(made_up: Make) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def retrained(new_fleet: Make, table: pd.DataFrame) -> Callable[..., Outcomes]:
-    """Retrains the fleet in a store of its own; the outcome of each airport as text."""
+    """Retrains the fleet in a store of its own; the outcome of each airport, and what was decided on it, as text."""
 
     def run(
         master: str, partitions: int, batches: int = 1, shuffle: int | None = None, mode: str = "per_airport"
@@ -47,7 +49,9 @@ def retrained(new_fleet: Make, table: pd.DataFrame) -> Callable[..., Outcomes]:
         conf = {"spark.executor.memory": "512m"} if master == CLUSTER else {}
         where = {"master": master, "partitions": partitions, "conf": conf}
         search = {"max_evals": EVALUATIONS, "mode": mode}
-        ws = open_workspace(load(new_fleet(rows, spark=where, batches=batches, search=search)))
+        folds = {"recent": 2, "earlier_years": 1}
+        settings = {"candidates": CANDIDATES, "folds": folds, "search": search}
+        ws = open_workspace(load(new_fleet(rows, spark=where, batches=batches, **settings)))
         ingest(ws, NOW)
         with pytest.MonkeyPatch.context() as patch:
             used = sessions_of(patch)
@@ -55,7 +59,9 @@ def retrained(new_fleet: Make, table: pd.DataFrame) -> Callable[..., Outcomes]:
         assert used == ([] if mode == "local" else [master])
         assert result["refitted"] == CODES
         names = ws.objects.names(f"runs/{result['run_key']}/outcomes")
-        return {outcome["airport"]: canonical(outcome) for outcome in map(ws.objects.get, names) if outcome}
+        decided = decide.read(ws, [result["run_key"]]).set_index("airport").to_dict("index")
+        found = [outcome for outcome in map(ws.objects.get, names) if outcome]
+        return {o["airport"]: canonical({**o, "decided": decided[o["airport"]]}) for o in found}
 
     return run
 
@@ -107,7 +113,7 @@ def usual(retrained: Callable[..., Outcomes]) -> Outcomes:
         pytest.param(CLUSTER, 2, 1, None, "per_airport", id="a cluster of two executors"),
     ],
 )
-def test_an_outcome_is_the_same_to_the_last_bit(
+def test_outcome_and_decision_are_the_same_to_the_last_bit(
     usual: Outcomes,
     retrained: Callable[..., Outcomes],
     master: str,
@@ -123,6 +129,7 @@ def test_an_outcome_is_the_same_to_the_last_bit(
 
 def test_there_is_something_that_could_differ(usual: Outcomes) -> None:
     outcomes = [json.loads(text) for text in usual.values()]
-    assert all(len(outcome["trials"]) == EVALUATIONS for outcome in outcomes)
+    assert all(len(outcome["trials"]["anchored_prophet"]) == EVALUATIONS for outcome in outcomes)
+    assert all([e["candidate"] for e in outcome["entrants"]] == CANDIDATES for outcome in outcomes)
     assert len({outcome["seed"] for outcome in outcomes}) == len(CODES)
-    assert any(outcome["method"] == "prophet" for outcome in outcomes)
+    assert any(outcome["decided"]["method"] == "combination" for outcome in outcomes)

@@ -4,18 +4,21 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from paxcast.adapters.spark import PackedHistory
-from paxcast.core.candidates import Refitting
+from paxcast.core.candidates import History, Refitting
 from paxcast.core.candidates.registry import CANDIDATES
-from paxcast.core.candidates.seasonal_naive import FittedSeasonalNaive, SeasonalNaive
-from paxcast.core.outcome import FAILED, OK, Outcome
+from paxcast.core.composition import compose
+from paxcast.core.errors import FitFailed
+from paxcast.core.outcome import FAILED, OK, Outcome, evaluation_of
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
+from paxcast.core.treatment import Rules
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import ledger, worker
 from paxcast.jobs.searches import by_name
@@ -30,14 +33,18 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux hold
 
 
 @dataclass(frozen=True)
-class FittedOdd(FittedSeasonalNaive):
+class FittedOdd:
     """Forecasts whatever its function says."""
 
     series: Series
     function: Forecast
+    fitted_by: ClassVar[str] = "by hand"
 
     def forecast(self, horizon: int) -> Values:
         return self.function(self.series, horizon)
+
+    def to_json(self) -> str:
+        return "{}"
 
 
 @dataclass(frozen=True)
@@ -46,14 +53,14 @@ class Odd:
 
     function: Forecast
     name: str = "odd"
-    searched: bool = False
+    searched: ClassVar[tuple[str, ...]] = ()
+    cost: ClassVar[float] = 0.0
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedOdd:
-        naive = SeasonalNaive().fit(series, parameters, seed=seed, seconds=seconds)
-        return FittedOdd(naive.last_season, naive.last_ds, naive.frequency, series, self.function)
+        return FittedOdd(series, self.function)
 
-    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
-        return Refitting(self, series, seed, seconds)
+    def prepare(self, history: History, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, history, seed, seconds)
 
 
 @pytest.fixture
@@ -67,8 +74,15 @@ def compete(monkeypatch: pytest.MonkeyPatch) -> Callable[[Forecast], None]:
     return let
 
 
-def made(ws: Workspace, attempt: int = 1, seconds: float = 60, memory_mb: int = 0) -> AirportWorker:
-    """The worker of a batch of one airport, AAA, for which seasonal naive and `odd` compete."""
+def made(
+    ws: Workspace,
+    attempt: int = 1,
+    seconds: float = 60,
+    memory_mb: int = 0,
+    competing: tuple[str, ...] = ("seasonal_naive", "odd"),
+    pinned: bool = False,
+) -> AirportWorker:
+    """The worker of a batch of one airport, AAA, for which seasonal naive and `odd` are tuned, and compete."""
     task = TuningTask(
         horizon=3,
         candidates=("seasonal_naive", "odd"),
@@ -79,6 +93,7 @@ def made(ws: Workspace, attempt: int = 1, seconds: float = 60, memory_mb: int = 
         earlier_year_folds=0,
         margin=0.02,
         seed=7,
+        pinned=pinned,
     )
     return AirportWorker(
         store_root=ws.settings.store_root,
@@ -87,7 +102,8 @@ def made(ws: Workspace, attempt: int = 1, seconds: float = 60, memory_mb: int = 
         as_of="2020-12-31",
         batch=4,
         frequency="MS",
-        absent="missing",
+        rules={"AAA": Rules(shocks=(), find_shocks=False, outliers=False)},
+        competing={"AAA": competing},
         search=by_name("tpe"),
         memory_mb=memory_mb,
         tasks={"AAA": task},
@@ -123,11 +139,84 @@ def test_what_is_tuned_is_on_record_with_its_model_before_the_worker_answers(ws:
     answer = made(ws)(history())
     found = ledger.load(ws.objects, KEY, "AAA", "first")
     assert found is not None
-    assert (answer.airport, answer.status, answer.reason) == ("AAA", OK, found.reason)
-    assert (found.method, found.batch, found.seed, found.attempt) == ("odd", 4, 7, 1)
-    assert found.forecast["yhat"] == [1600, 1610, 1620]
-    assert found.forecast["ds"] == ["2021-01-01", "2021-02-01", "2021-03-01"]
+    assert (answer.airport, answer.status, answer.reason) == ("AAA", OK, "")
+    assert (found.batch, found.seed, found.attempt, found.periods) == (4, 7, 1, MONTHS)
+    assert {e["candidate"]: e["forecast"] for e in found.entrants} == {
+        "seasonal_naive": [1480, 1490, 1500],
+        "odd": [1600, 1610, 1620],
+    }
+    assert found.ds == ["2021-01-01", "2021-02-01", "2021-03-01"]
     assert ledger.load_model(ws.objects, KEY, "AAA", "first")
+
+
+def test_what_is_there_to_compare_with_does_not_compete(ws: Workspace, compete: Compete) -> None:
+    compete(straight)
+    made(ws, competing=("seasonal_naive",))(history())
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    assert {e["candidate"]: e["competes"] for e in found.entrants} == {"seasonal_naive": True, "odd": False}
+    assert compose(evaluation_of(found), "best").weights == {"seasonal_naive": 1.0}
+
+
+def test_a_pinned_method_competes_alone_however_bad_it_is(ws: Workspace, compete: Compete) -> None:
+    compete(lambda series, horizon: np.zeros(horizon))
+    made(ws, competing=("odd",), pinned=True)(history())
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    assert found.pinned
+    assert compose(evaluation_of(found), "inverse_square").weights == {"odd": 1.0}
+
+
+def test_a_pinned_method_that_cannot_be_fitted_is_named_with_the_reason(ws: Workspace, compete: Compete) -> None:
+    def unfit(series: Series, horizon: int) -> Values:
+        raise FitFailed("AAA: odd needs more of everything")
+
+    compete(unfit)
+    expected = (
+        "odd, which overrides pin, could not be fitted: AAA: odd needs more of everything; seasonal naive is published"
+    )
+    assert made(ws, competing=("odd",), pinned=True)(history()).reason == expected
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    assert (found.status, found.reason) == (OK, expected)
+    assert compose(evaluation_of(found), "best").weights == {"seasonal_naive": 1.0}
+
+
+def short() -> PackedHistory:
+    """The first fifteen months: too few for a fold."""
+    whole = history()
+    return replace(whole, days=whole.days[:15], values=whole.values[:15])
+
+
+def test_a_pinned_method_is_published_of_a_history_too_short_to_judge_it_on(ws: Workspace, compete: Compete) -> None:
+    compete(straight)
+    assert made(ws, competing=("odd",), pinned=True)(short()).reason == ""
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    composed = compose(evaluation_of(found), "inverse_square")
+    assert (found.folds, composed.weights, composed.forecast.tolist()) == ([], {"odd": 1.0}, [1150, 1160, 1170])
+
+
+def test_one_that_is_not_tried_or_cannot_be_fitted_on_a_short_history_is_named_with_the_reason(
+    ws: Workspace, compete: Compete
+) -> None:
+    def unfit(series: Series, horizon: int) -> Values:
+        raise FitFailed("AAA: odd needs more of everything")
+
+    compete(unfit)
+    worker = made(ws, competing=("odd",), pinned=True)
+    assert "could not be fitted: AAA: odd needs more of everything;" in worker(short()).reason
+    naive = {"AAA": replace(worker.tasks["AAA"], candidates=())}
+    answer = replace(worker, tasks=naive)(replace(short(), checksum="second"))
+    assert answer.reason == "odd, which overrides pin, was not tried; seasonal naive is published"
+
+
+def test_of_a_pinned_method_that_was_fitted_and_of_one_that_nobody_pinned_there_is_no_reason(
+    ws: Workspace, compete: Compete
+) -> None:
+    compete(straight)
+    assert made(ws, competing=("odd",), pinned=True)(history()).reason == ""
+    assert made(ws, attempt=2)(replace(history(), checksum="second")).reason == ""
 
 
 def test_an_airport_that_takes_too_long_has_failed_with_the_setting_to_raise(ws: Workspace, compete: Compete) -> None:
@@ -173,17 +262,17 @@ def test_an_exception_is_a_failure_with_its_kind_and_words(ws: Workspace, compet
     assert ledger.load_model(ws.objects, KEY, "AAA", "first") is None
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_forecast_that_is_no_number_is_a_failure_and_is_never_stored(
-    ws: Workspace, compete: Compete, value: float
-) -> None:
+def test_a_candidate_whose_forecast_is_no_number_is_left_out_with_the_reason(ws: Workspace, compete: Compete) -> None:
     def right_until_it_counts(series: Series, horizon: int) -> Values:
         known = len(series.y) < MONTHS
-        return straight(series, horizon) if known else np.full(horizon, value)
+        return straight(series, horizon) if known else np.full(horizon, np.nan)
 
     compete(right_until_it_counts)
-    assert made(ws)(history()).status == FAILED
-    assert failure(ws).reason.startswith("ValueError: ")
+    assert made(ws)(history()).status == OK
+    found = ledger.load(ws.objects, KEY, "AAA", "first")
+    assert found is not None
+    assert [e["candidate"] for e in found.entrants] == ["seasonal_naive"]
+    assert found.left_out == {"odd": "AAA: odd forecast what is not a number"}
 
 
 def test_an_airport_that_cost_two_workers_is_failed_untouched_and_tuned_in_the_next_attempt(

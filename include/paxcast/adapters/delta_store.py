@@ -44,24 +44,30 @@ TABLES: dict[str, pa.Schema] = {
         },
         "outcomes": {
             "run_key": TEXT, "airport": TEXT, "as_of": TEXT, "checksum": TEXT, "batch": WHOLE, "status": TEXT,
-            "reason": TEXT, "method": TEXT, "parameters": TEXT, "verdict": TEXT, "seed": WHOLE, "periods": WHOLE,
-            "filled": WHOLE, "cv_mase": REAL, "cv_mase_naive": REAL, "mase": REAL, "mase_naive": REAL,
-            "confidence": TEXT, "seconds": REAL, "attempt": WHOLE,
+            "reason": TEXT, "seed": WHOLE, "periods": WHOLE, "filled": WHOLE, "seconds": REAL, "attempt": WHOLE,
         },
         "registrations": {
             "run_key": TEXT, "airport": TEXT, "checksum": TEXT, "model": TEXT, "version": WHOLE, "mlflow_run": TEXT,
         },
         "decisions": {
-            "run_key": TEXT, "release": TEXT, "airport": TEXT, "verdict": TEXT, "reason": TEXT, "candidate": TEXT,
-            "parameters": TEXT, "version": WHOLE,
+            "run_key": TEXT, "airport": TEXT, "checksum": TEXT, "as_of": TEXT, "verdict": TEXT, "reason": TEXT,
+            "method": TEXT, "rule": TEXT, "weights": TEXT, "parameters": TEXT, "cv_mase": REAL, "cv_mase_naive": REAL,
+            "mase": REAL, "mase_naive": REAL, "confidence": TEXT, "forecast": TEXT,
         },
         "forecasts": {
             "bucket": WHOLE, "run_key": TEXT, "airport": TEXT, "as_of": TEXT, "checksum": TEXT, "ds": DAY, "yhat": REAL,
             "lo80": REAL, "hi80": REAL, "lo95": REAL, "hi95": REAL, "confidence": TEXT,
         },
+        "scores": {
+            "bucket": WHOLE, "airport": TEXT, "release": TEXT, "backfill": pa.bool_(), "run_key": TEXT,
+            "checksum": TEXT, "forecast_as_of": INSTANT, "ds": DAY, "step": WHOLE, "method": TEXT, "y": REAL,
+            "yhat": REAL, "lo80": REAL, "hi80": REAL, "lo95": REAL, "hi95": REAL, "scale": REAL, "scaled_error": REAL,
+            "error": REAL, "pinball": REAL, "covered80": pa.bool_(), "covered95": pa.bool_(), "known_at": INSTANT,
+            "data_version": WHOLE,
+        },
     }.items()
 }  # fmt: skip
-PARTITIONS = {"observations": [FLEET, "bucket"], "forecasts": [FLEET, "bucket"]}
+PARTITIONS = {"observations": [FLEET, "bucket"], "forecasts": [FLEET, "bucket"], "scores": [FLEET, "bucket"]}
 
 Filter = tuple[str, str, Any]
 

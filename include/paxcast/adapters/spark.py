@@ -112,6 +112,31 @@ def fan_out(
     return sorted((WorkerResult(*row) for row in rows), key=lambda result: result.airport)
 
 
+def in_one_task(
+    spark: "SparkSession",
+    histories: Sequence[PackedHistory],
+    work: Callable[[Sequence[PackedHistory]], str],
+    seconds: float,
+) -> str:
+    """Run `work` on all histories at once, in a single task; the text that it returns.
+
+    A Python worker that stays silent for longer than `seconds` is ended, and the task retried. Raises
+    InfrastructureError if Spark gives it up.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        spark.conf.set(IDLE, str(math.ceil(seconds) + IDLE_SLACK_SECONDS))
+        one = spark.createDataFrame(_packed_rows(histories, 1)).repartitionById(1, "task")
+        rows = one.mapInPandas(_together(work), "text string").collect()
+    except (PySparkException, Py4JError, OSError) as err:
+        raise InfrastructureError(
+            f"Spark gave the fleet's model up: {_what_happened(err)}. Nothing of it is on record: a retry begins again"
+        ) from err
+    return "".join(row.text for row in rows)
+
+
 def _what_happened(err: Exception) -> str:
     """One line: what a worker's traceback ends with, else why the last task was lost, else how the message begins."""
     *_, told = str(err).split("Traceback (most recent call last):")
@@ -142,6 +167,19 @@ def _each(worker: Worker) -> "Callable[[Iterator[pd.DataFrame]], Iterator[pd.Dat
         for frame in frames:
             for row in frame.itertuples(index=False):
                 yield pd.DataFrame([_result_row(worker(_unpacked(row)))])
+
+    return run
+
+
+def _together(
+    work: Callable[[Sequence[PackedHistory]], str],
+) -> "Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]":
+    def run(frames: "Iterator[pd.DataFrame]") -> "Iterator[pd.DataFrame]":
+        import pandas as pd
+
+        histories = [_unpacked(row) for frame in frames for row in frame.itertuples(index=False)]
+        if histories:
+            yield pd.DataFrame({"text": [work(histories)]})
 
     return run
 

@@ -11,36 +11,41 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core import calendar, metrics
-from paxcast.core.candidates import Evaluator
+from paxcast.core.candidates import Evaluator, History
 from paxcast.core.folds import Fold
 from paxcast.core.search import WORST, Loss
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+MOST_OF_HIGHEST = 3.0
+LEVEL_OVER = {"D": 28}  # periods, where a season is too short for it: a closed week would make a level of nothing
+LEAST_COUNTED = 1 / 3  # of a fold's periods: with fewer it is not judged on
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A fold with all that does not depend on the method. `actual`: [H] traffic, `scale`: traffic, above zero."""
+    """A fold with all that does not depend on the method. `actual`: [H] traffic, `scale`: traffic, above zero.
 
-    fold: Fold
-    actual: Array
-    scale: float
-
-
-@dataclass(frozen=True, slots=True)
-class FoldScore:
-    """One fold of one specification. `actual`, `forecast`: [H] traffic; `mase` in units of the seasonal naive error.
-
-    `fitted_by`: what fitted it, where that may differ.
+    `counts`: [H], whether a period is compared: one that was not observed, or lies in a shock, is not. `most`: traffic
+    that no forecast of it may exceed. `level`: mean traffic of the season, of daily data the four weeks, before it.
     """
 
     fold: Fold
     actual: Array
-    forecast: Array
-    mase: float
-    fitted_by: str = ""
+    scale: float
+    counts: Flags
+    most: float
+    level: float
+
+    def forecast(self, evaluator: Evaluator, parameters: Parameters) -> Array:
+        """[H] a specification's forecast of it, see `publishable`. Raises FitFailed."""
+        return publishable(evaluator.forecast(parameters, self.fold), self.most)
+
+    def mase(self, forecast: Array) -> float:
+        """The error of a forecast of it, [H] traffic, in units of the seasonal naive error."""
+        return metrics.mase(self.actual[self.counts], forecast[self.counts], self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +63,52 @@ class FoldsLoss:
     def __call__(self, parameters: Parameters, best: float = WORST) -> Loss:
         total = 0.0
         for done, window in enumerate(self.windows, start=1):
-            total += _forecast_and_mase(self.evaluator, parameters, window)[1]
+            total += window.mase(window.forecast(self.evaluator, parameters))
             left = len(self.windows) - done
             if self.prune and left and total >= best * len(self.windows):
                 return Loss(total / done, left)
         return Loss(total / len(self.windows))
 
 
-def windows(series: Series, folds: Sequence[Fold]) -> tuple[Window, ...]:
-    """The folds of a series, in order, each with what followed and the scale of its errors."""
-    return tuple(
-        Window(fold, series.y[fold.cutoff : fold.cutoff + fold.horizon], fold_scale(series.head(fold.cutoff)))
-        for fold in folds
-    )
+def windows(history: History, folds: Sequence[Fold], actual: Array, counts: Flags) -> tuple[Window, ...]:
+    """The folds of a history, in order, each with what followed and the scale of its errors.
+
+    actual: [T] traffic of the whole history; counts: [T] which of it may be compared. Folds of which too little may be
+    are left out.
+    """
+    found = []
+    for fold in folds:
+        part = slice(fold.cutoff, fold.cutoff + fold.horizon)
+        if np.mean(counts[part]) >= LEAST_COUNTED:
+            past = history.head(fold.cutoff)
+            found.append(Window(fold, actual[part], fold_scale(past), counts[part], most(past), level(past)))
+    return tuple(found)
 
 
-def publishable(forecast: Array) -> Array:
-    """A forecast as it may be published: traffic is never negative."""
-    return np.maximum(forecast, 0.0)
+def publishable(forecast: Array, most: float) -> Array:
+    """A forecast as it may be published: never negative, never beyond what a history makes believable.
+
+    One with a value that is not finite is NaN throughout: clipped, an infinity would pass for a number.
+    """
+    if not np.isfinite(forecast).all():
+        return np.full(len(forecast), np.nan)
+    return np.clip(forecast, 0.0, most)
 
 
-def score(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> tuple[FoldScore, ...]:
-    """Each window's forecast and error, in order. Raises candidates.FitFailed if one cannot be fitted."""
-    scores = []
-    for window in windows:
-        forecast, mase = _forecast_and_mase(evaluator, parameters, window)
-        fitted_by = evaluator.fitted_by(parameters, window.fold)
-        scores.append(FoldScore(window.fold, window.actual, forecast, mase, fitted_by))
-    return tuple(scores)
+def most(train: Series) -> float:
+    """The traffic that no forecast may exceed: three times the highest so far. It ends trends that explode."""
+    return MOST_OF_HIGHEST * float(np.max(train.y))
 
 
-def _forecast_and_mase(evaluator: Evaluator, parameters: Parameters, window: Window) -> tuple[Array, float]:
-    forecast = publishable(evaluator.forecast(parameters, window.fold))
-    return forecast, metrics.mase(window.actual, forecast, window.scale)
+def level(train: Series) -> float:
+    """Mean traffic of the last season, of daily data the last four weeks."""
+    over = LEVEL_OVER.get(train.frequency, calendar.frequency(train.frequency).season)
+    return float(np.mean(train.y[-over:]))
+
+
+def forecasts(evaluator: Evaluator, parameters: Parameters, windows: Sequence[Window]) -> Array:
+    """[K, H] a specification's forecast of each window, in order; NaN where it is no number. Raises FitFailed."""
+    return np.array([window.forecast(evaluator, parameters) for window in windows])
 
 
 def fold_scale(train: Series) -> float:
@@ -99,9 +117,3 @@ def fold_scale(train: Series) -> float:
     if scale > 0:
         return scale
     return float(np.mean(np.abs(train.y))) or 1.0
-
-
-def mean_mase(scores: Sequence[FoldScore]) -> float:
-    """The mean of the folds' errors; infinity where one is not a number, so that it can never be chosen."""
-    values = [s.mase for s in scores]
-    return float(np.mean(values)) if values and np.all(np.isfinite(values)) else float("inf")

@@ -14,10 +14,11 @@ def known(observations: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
     In and out: columns airport, ds, y, known_at, receipt, sorted by airport, ds, y.
     """
     seen = observations.loc[observations[KNOWN_AT] <= as_of, OBSERVATION]
-    newest = seen.groupby([AIRPORT, DS])[KNOWN_AT].transform("max")
-    seen = seen[seen[KNOWN_AT] == newest]
-    last = seen.groupby([AIRPORT, DS])[RECEIPT].transform("max")
-    return seen[seen[RECEIPT] == last].sort_values([AIRPORT, DS, Y], ignore_index=True)
+    ordered = seen.sort_values([AIRPORT, DS, KNOWN_AT, RECEIPT, Y], ignore_index=True)
+    last = ordered.drop_duplicates([AIRPORT, DS], keep="last")
+    if len(last) == len(ordered):  # no period was restated, nor contradicted
+        return ordered
+    return ordered.merge(last[[AIRPORT, DS, KNOWN_AT, RECEIPT]])
 
 
 def check_known(rows: pd.DataFrame, as_of: pd.Timestamp) -> None:

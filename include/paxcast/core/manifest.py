@@ -12,6 +12,8 @@ from typing import Any
 from paxcast.core.candidates import Specification
 from paxcast.core.identity import digest
 
+WHOLE_FLEET = "whole fleet"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedAirport:
@@ -50,15 +52,18 @@ class Manifest:
         """The airports of one batch, in order."""
         return [a for a in self.airports if a.batch == batch]
 
-    def champion(self, airport: str) -> Specification | None:
-        """The specification in force for the airport when the context was frozen."""
-        found = self.context.get("champions", {}).get(airport)
-        return Specification(found["candidate"], found["parameters"]) if found else None
+    @property
+    def whole(self) -> bool:
+        """Whether it is of the whole fleet, and not of airports that were asked for by name or had failed."""
+        return all(a.why == WHOLE_FLEET for a in self.airports)
+
+    def champions(self, airport: str) -> tuple[Specification, ...]:
+        """The specifications in force for the airport when the context was frozen, one a candidate."""
+        return _specifications(self.context.get("champions", {}).get(airport, {}))
 
     def warm_starts(self) -> tuple[Specification, ...]:
         """The points that every airport's search tries first, after its champion's."""
-        best = self.context.get("fleet_best")
-        return (Specification(best["candidate"], best["parameters"]),) if best else ()
+        return _specifications(self.context.get("fleet_best", {}))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -68,6 +73,10 @@ def from_dict(values: Mapping[str, Any]) -> Manifest:
     """The manifest that `as_dict` described."""
     airports = tuple(PlannedAirport(**a) for a in values["airports"])
     return Manifest(**{**values, "airports": airports, "quarantined": tuple(values["quarantined"])})
+
+
+def _specifications(by_candidate: Mapping[str, Any]) -> tuple[Specification, ...]:
+    return tuple(Specification(name, parameters) for name, parameters in sorted(by_candidate.items()))
 
 
 def split(airports: Sequence[tuple[str, str, str]], batches: int) -> tuple[PlannedAirport, ...]:

@@ -1,7 +1,8 @@
 """One row per airport and run: what became of it. The ledger is all of these.
 
-`ok`: tuned, fitted, forecast. `quarantined`: its data cannot be forecast, never retried. `failed`: a transient cause,
-retried. `kept`: it was already done under this run key; only reports say so, the ledger holds the `ok` it refers to.
+`ok`: tuned, every candidate fitted and forecast. `quarantined`: its data cannot be forecast, never retried. `failed`: a
+transient cause, retried. `kept`: it was already done under this run key; only reports say so, the ledger holds the `ok`
+it refers to. What is published of an `ok` airport is decided later, for the whole fleet: see `composition`.
 """
 
 from collections.abc import Mapping
@@ -11,17 +12,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from paxcast.core.evaluation import FoldScore
-from paxcast.core.series import Series
-from paxcast.core.tuning import Tuned
+from paxcast.core import calendar, evaluation
+from paxcast.core.candidate_files import COUNTS
+from paxcast.core.combination import FoldForecasts
+from paxcast.core.composition import Evaluation
+from paxcast.core.evaluation import Window
+from paxcast.core.past import Past
+from paxcast.core.tuning import Tuned, split
 
 OK, KEPT, QUARANTINED, FAILED = "ok", "kept", "quarantined", "failed"
 FINISHED = (OK, QUARANTINED)
+DIGITS = 10  # of stored forecasts: beyond, what is left of a unit of measurement in the last bits would show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Plain values: it is stored as JSON. Lists in `forecast` are [H]; `points` are the forecasts in past splits."""
+    """Plain values: it is stored as JSON.
+
+    `steps`: what was done to the history. `folds`, `test`: each window's split, dates, actual and counts ([H]), scale.
+    `entrants`: each candidate's parameters, its forecasts of these windows and from the end, what fitted them.
+    `changes`: without folds, what seasonal naive would have missed. `ds`: the periods of the published forecast, [H].
+    `level`: mean traffic of the last season. `pinned`: a person chose the method. `seasons`: length of the history.
+    `trials`: by candidate.
+    """
 
     run_key: str
     fleet: str
@@ -31,22 +44,20 @@ class Outcome:
     batch: int
     status: str
     reason: str = ""
-    method: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    verdict: str = ""
     seed: int = 0
     periods: int = 0
     filled: int = 0
-    fitted_by: dict[str, str] = field(default_factory=dict)  # by split, and `published`
-    cv_mase: float | None = None
-    cv_mase_naive: float | None = None
-    mase: float | None = None
-    mase_naive: float | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    confidence: str = ""
-    forecast: dict[str, list[Any]] = field(default_factory=dict)
-    points: list[dict[str, Any]] = field(default_factory=list)
-    trials: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    test: dict[str, Any] = field(default_factory=dict)
+    entrants: list[dict[str, Any]] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    changes: list[list[float | None]] = field(default_factory=list)
+    ds: list[str] = field(default_factory=list)
+    level: float = 0.0
+    pinned: bool = False
+    seasons: float = 0.0
+    trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: float = 0.0
     attempt: int = 1
 
@@ -59,60 +70,84 @@ def from_dict(values: Mapping[str, Any]) -> Outcome:
     return Outcome(**values)
 
 
-def tuned_values(series: Series, tuned: Tuned) -> dict[str, Any]:
-    """The fields of an `ok` outcome that tuning filled, as plain values."""
+def tuned_values(past: Past, tuned: Tuned, competing: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of an `ok` outcome that tuning filled, as plain values. competing: the fleet's candidates."""
+    series, horizon = tuned.treated.series, len(tuned.entrants[0].forecast)
+    season = calendar.frequency(series.frequency).season
     return {
         "status": OK,
-        "reason": tuned.decision.reason,
-        "method": tuned.specification.candidate,
-        "parameters": dict(sorted(tuned.specification.parameters.items())),
-        "verdict": tuned.decision.verdict,
         "periods": len(series.y),
-        "filled": series.filled,
-        "fitted_by": _fitted_by(series, tuned),
-        "cv_mase": tuned.cv_mase,
-        "cv_mase_naive": tuned.cv_mase_naive,
-        "mase": tuned.metrics.get("test_mase"),
-        "mase_naive": tuned.metrics.get("test_mase_naive"),
-        "metrics": dict(tuned.metrics),
-        "confidence": tuned.confidence,
-        "forecast": _forecast(series, tuned),
-        "points": _points(series, tuned),
-        "trials": [
-            {"number": t.number, "parameters": t.parameters, "loss": t.loss, "reason": t.reason, "pruned": t.pruned}
-            for t in tuned.trials
+        "filled": int(np.sum(~tuned.treated.observed)),
+        "steps": [step.as_json() for step in tuned.treated.steps],
+        "folds": [_window(past, window) for window in tuned.windows],
+        "test": _window(past, tuned.test_window) if tuned.test_window else {},
+        "entrants": [
+            {
+                "candidate": e.specification.candidate,
+                "parameters": dict(sorted(e.specification.parameters.items())),
+                "competes": e.specification.candidate in competing,
+                "counts": COUNTS.get((e.specification.candidate, series.frequency), 1.0),
+                "folds": [_plain(f) for f in e.folds],
+                "test": [] if e.test is None else _plain(e.test),
+                "forecast": _plain(e.forecast),
+                "fitted_by": dict(e.fitted_by),
+            }
+            for e in tuned.entrants
         ],
+        "left_out": dict(tuned.left_out),
+        "ds": [str(d.date()) for d in series.next_periods(horizon)],
+        "changes": [_plain(row, missing=None) for row in tuned.changes],
+        "level": evaluation.level(series),
+        "seasons": len(series.y) / season,
+        "trials": {
+            name: [
+                {"number": t.number, "parameters": t.parameters, "loss": t.loss, "reason": t.reason, "pruned": t.pruned}
+                for t in trials
+            ]
+            for name, trials in tuned.trials.items()
+        },
     }
 
 
-def _forecast(series: Series, tuned: Tuned) -> dict[str, list[Any]]:
-    band = tuned.band
-    dates = [str(d.date()) for d in series.next_periods(len(band.yhat))]
-    values = {"yhat": band.yhat, "lo80": band.lo80, "hi80": band.hi80, "lo95": band.lo95, "hi95": band.hi95}
-    return {"ds": dates, **{name: array.tolist() for name, array in values.items()}}
+def evaluation_of(result: Outcome) -> Evaluation:
+    """What an `ok` outcome says of its candidates, as arrays."""
+    folds = None
+    if result.folds:
+        folds = FoldForecasts(
+            forecast=np.array([e["folds"] for e in result.entrants]),
+            actual=np.array([f["actual"] for f in result.folds]),
+            scale=np.array([f["scale"] for f in result.folds]),
+            counts=np.array([f["counts"] for f in result.folds]),
+            prior=np.array([e.get("counts", 1.0) for e in result.entrants]),
+        )
+    test = result.test
+    return Evaluation(
+        candidates=tuple(e["candidate"] for e in result.entrants),
+        competes=np.array([e["competes"] for e in result.entrants]),
+        folds=folds,
+        test=np.array([e["test"] for e in result.entrants]) if test else None,
+        test_actual=np.array(test["actual"]) if test else None,
+        test_counts=np.array(test["counts"]) if test else None,
+        test_scale=test["scale"] if test else None,
+        forecast=np.array([e["forecast"] for e in result.entrants]),
+        level=result.level,
+        pinned=result.pinned,
+        window_levels=np.array([f["level"] for f in [*result.folds, *([test] if test else [])]]),
+        changes=np.array(result.changes, dtype=np.float64).reshape(-1, len(result.ds)),
+    )
 
 
-def _fitted_by(series: Series, tuned: Tuned) -> dict[str, str]:
-    """What fitted each split and what is published, and why not the usual engine, where a candidate has several."""
-    splits = {_split(series, s): s.fitted_by for s in _scores(tuned) if s.fitted_by}
-    return {**splits, "published": tuned.fitted.fitted_by}
+def _window(past: Past, window: Window) -> dict[str, Any]:
+    ds = past.ds[window.fold.cutoff : window.fold.cutoff + window.fold.horizon]
+    return {
+        "split": split(past, window),
+        "ds": [str(d)[:10] for d in ds],
+        "actual": _plain(window.actual),
+        "counts": window.counts.tolist(),
+        "scale": window.scale,
+        "level": window.level,
+    }
 
 
-def _scores(tuned: Tuned) -> list[FoldScore]:
-    return [*tuned.fold_scores, *([tuned.test] if tuned.test else [])]
-
-
-def _split(series: Series, score: FoldScore) -> str:
-    return f"{score.fold.kind}@{str(series.ds[score.fold.cutoff - 1])[:10]}"
-
-
-def _points(series: Series, tuned: Tuned) -> list[dict[str, Any]]:
-    return [
-        {"split": _split(series, s), "ds": str(ds)[:10], "yhat": yhat, "y": y}
-        for s in _scores(tuned)
-        for ds, yhat, y in zip(_dates(series, s), s.forecast.tolist(), s.actual.tolist(), strict=True)
-    ]
-
-
-def _dates(series: Series, score: FoldScore) -> npt.NDArray[np.datetime64]:
-    return series.ds[score.fold.cutoff : score.fold.cutoff + score.fold.horizon]
+def _plain(values: npt.NDArray[np.float64], missing: float | None = 0.0) -> list[Any]:
+    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else missing for value in values.tolist()]

@@ -4,18 +4,21 @@ A cause in the data quarantines the airport, never the fleet, and is never retri
 airport's known rows, `as_of` and the rules alone: not of other airports, nor of the order of rows.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from paxcast.core.calendar import as_of_text, frequency, off_grid, period_number, shift
+from paxcast.core.calendar import as_of_text, frequency, full_grid, off_grid, period_number, shift
 from paxcast.core.columns import AIRPORT, DS, Y
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.faults import Flags, Floats, Integers, annual_total, unit_fault
 from paxcast.core.history import check_known
 from paxcast.core.identity import history_checksum
+from paxcast.core.treatment import Shock
+from paxcast.core.treatment.gaps import last_long_gap
+from paxcast.core.treatment.shocks import configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +27,14 @@ class QualityRules:
 
     frequency: str  # D, W, MS
     min_periods: int  # fewer observed periods than this: too_short
-    max_gap: int  # a longer run of missing periods inside the span: long_gap
+    max_gap: int  # a longer run of missing periods inside the span, and too little after it: long_gap
     max_stale: int  # more periods than this could be known since the newest observation: stale
     absent: str = "missing"  # or "zero": a period absent between first and last observation had no traffic
     delay_days: int = 0
     max_value: float = 1e12  # passengers in one period; above it: implausible
+    shortest_part: int | None = None  # so many periods after a long gap are used alone; None: the frequency's default
+    bridged: tuple[Shock, ...] = ()  # the shocks that treatment bridges: a gap inside one is bridged too
+    own_bridged: Mapping[str, tuple[Shock, ...]] = field(default_factory=dict)  # in their place, at some airports
 
     def __post_init__(self) -> None:
         frequency(self.frequency)
@@ -56,6 +62,7 @@ class Verdict:
 class _Facts:
     """One airport's rows in the order of (ds, y), without those that repeat another: arrays of the same length [N]."""
 
+    airport: str
     ds: pd.DatetimeIndex
     number: Integers  # running number of the period
     y: Floats  # may be negative or not finite
@@ -66,10 +73,13 @@ class _Facts:
         """The distinct periods that have a finite value, ascending."""
         return np.unique(self.number[np.isfinite(self.y)])
 
-    def date(self, number: int) -> str:
+    def start(self, number: int) -> pd.Timestamp:
         """The start of a period, in the data or not."""
-        offset = number - int(self.number[0])
-        return f"{shift(self.ds[:1], offset, self.rules.frequency)[0]:%Y-%m-%d}"
+        return shift(self.ds[:1], number - int(self.number[0]), self.rules.frequency)[0]
+
+    def date(self, number: int) -> str:
+        """The start of a period, for a sentence."""
+        return f"{self.start(number):%Y-%m-%d}"
 
     def ingest_again(self) -> str:
         """How a correction reaches this run: without an instant it is known from its receipt on, and no earlier."""
@@ -101,7 +111,7 @@ def judge(rows: pd.DataFrame, as_of: pd.Timestamp, rules: QualityRules) -> Verdi
 
 
 def _judge(airport: str, rows: pd.DataFrame, as_of: pd.Timestamp, rules: QualityRules) -> Verdict:
-    facts = _facts(rows, as_of, rules)
+    facts = _facts(airport, rows, as_of, rules)
     found = {code: sentence for code, check in CHECKS.items() if (sentence := check(facts))}
     count = len(rows)
     return Verdict(
@@ -118,14 +128,14 @@ def _judge(airport: str, rows: pd.DataFrame, as_of: pd.Timestamp, rules: Quality
     )
 
 
-def _facts(rows: pd.DataFrame, as_of: pd.Timestamp, rules: QualityRules) -> _Facts:
+def _facts(airport: str, rows: pd.DataFrame, as_of: pd.Timestamp, rules: QualityRules) -> _Facts:
     ds, y = pd.DatetimeIndex(rows[DS]), rows[Y].to_numpy(dtype=np.float64)
     order = np.lexsort((y, ds.to_numpy()))
     ds, y = ds[order], y[order]
     same_value = (y[1:] == y[:-1]) | (np.isnan(y[1:]) & np.isnan(y[:-1]))
     new = np.concatenate([[True], ~((ds[1:] == ds[:-1]) & same_value)])
     number = period_number(ds[new].to_series(), rules.frequency)
-    return _Facts(ds[new], number, y[new], as_of, rules)
+    return _Facts(airport, ds[new], number, y[new], as_of, rules)
 
 
 def _too_short(facts: _Facts) -> str:
@@ -142,16 +152,34 @@ def _too_short(facts: _Facts) -> str:
 
 
 def _long_gap(facts: _Facts) -> str:
-    seen = facts.observed()
+    """Only where treatment could neither bridge the last long gap nor use the part after it alone."""
+    seen, rules = facts.observed(), facts.rules
     missing = np.diff(seen) - 1
-    if facts.rules.absent == "zero" or not len(missing) or missing.max() <= facts.rules.max_gap:
+    if rules.absent == "zero" or not len(missing) or missing.max() <= rules.max_gap:
         return ""
-    at = int(np.argmax(missing))
+    least = frequency(rules.frequency).shortest_train if rules.shortest_part is None else rules.shortest_part
+    gap = last_long_gap(_not_bridged(facts, seen), rules.max_gap)
+    first, last = (int(seen[0]) + at for at in gap or (0, -1))
+    after = int(seen[-1]) - last
+    if gap is None or after >= least:
+        return ""
     return (
-        f"{missing[at]} periods in a row are missing, {facts.date(int(seen[at]) + 1)} to "
-        f"{facts.date(int(seen[at + 1]) - 1)}, and max_gap is {facts.rules.max_gap}: supply them, or set absent: zero "
-        "if they had no traffic."
+        f"{last - first + 1} periods in a row are missing, {facts.date(first)} to {facts.date(last)}, max_gap is "
+        f"{rules.max_gap}, and the {after} periods after them are fewer than the {least} that can be used alone: "
+        "supply them, or set absent: zero if they had no traffic."
     )
+
+
+def _not_bridged(facts: _Facts, seen: Integers) -> Flags:
+    """Which periods from the first observed to the last are missing, those in bridged shocks not among them. [P]"""
+    first, last, code = int(seen[0]), int(seen[-1]), facts.rules.frequency
+    shocks = facts.rules.own_bridged.get(facts.airport, facts.rules.bridged)
+    missing = np.ones(last - first + 1, dtype=np.bool_)
+    missing[seen - first] = False
+    grid = full_grid(facts.start(first), facts.start(last), code).to_numpy().astype("datetime64[ns]")
+    for window in configured(grid, code, shocks):
+        missing[window.at] = False
+    return missing
 
 
 def _all_zero(facts: _Facts) -> str:

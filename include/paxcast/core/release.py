@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from paxcast.core.composition import FIRST_RULE
 from paxcast.core.identity import digest
+
+PART = "-part"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a release holds for one airport. `run_key` and `checksum` name the outcome its forecast is in."""
+    """What a release holds for one airport. `run_key` and `checksum` name the decision its forecast is in.
+
+    `rule`: what made the weights; the registered model forecasts by it if told so. Releases stored before there was
+    one read as FIRST_RULE.
+    """
 
     airport: str
     model: str
@@ -19,6 +26,12 @@ class Entry:
     checksum: str
     candidate: str
     parameters: dict[str, Any]
+    rule: str = FIRST_RULE
+
+    @property
+    def outcome_key(self) -> str:
+        """The run key of the outcome that was decided on."""
+        return self.run_key.removesuffix(PART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +54,12 @@ class Release:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def part_key(run_key: str) -> str:
+    """What stands as run key in decisions and forecasts of a part of the fleet, made before the whole was decided:
+    the same outcome may be decided anew with the whole, and what was published before stays what it was."""
+    return f"{run_key}{PART}"
 
 
 def from_dict(values: Mapping[str, Any]) -> Release:

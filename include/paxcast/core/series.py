@@ -24,6 +24,14 @@ class Series:
         """The first `periods` observations: what a fold may train on."""
         return Series(self.airport, self.frequency, self.ds[:periods], self.y[:periods])
 
+    def tail(self, periods: int) -> "Series":
+        """The last `periods` observations."""
+        return Series(self.airport, self.frequency, self.ds[-periods:], self.y[-periods:])
+
+    def dates(self) -> pd.DatetimeIndex:
+        """The period starts, as pandas has them."""
+        return pd.DatetimeIndex(self.ds)
+
     def next_periods(self, horizon: int) -> pd.DatetimeIndex:
         """The period starts of the `horizon` steps after the last observation."""
         return calendar.next_periods(pd.Timestamp(self.ds[-1]), horizon, self.frequency)

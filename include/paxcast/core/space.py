@@ -13,7 +13,7 @@ from paxcast.core.errors import ConfigurationError
 MAX_NUMERIC_CHOICES = 12
 BOUNDS = {"uniform": 2, "loguniform": 2, "uniformint": 2, "quniform": 3, "qloguniform": 3}
 EXPRESSIONS = ("choice", *BOUNDS)
-PROPHET_PARAMETERS = {
+SEARCHABLE = {
     "growth": ("linear", "flat"),
     "seasonality_mode": ("additive", "multiplicative"),
     "changepoint_prior_scale": None,
@@ -21,9 +21,12 @@ PROPHET_PARAMETERS = {
     "holidays_prior_scale": None,
     "changepoint_range": None,
     "n_changepoints": None,
+    "history_years": None,
+    "anchor": None,
+    "anchor_damping": None,
 }
-INTEGERS = ("n_changepoints",)
-SHARES = ("changepoint_range",)  # within 0 and 1; every other number is at least 0
+INTEGERS = ("n_changepoints", "history_years")
+SHARES = ("changepoint_range", "anchor", "anchor_damping")  # within 0 and 1; every other number is at least 0
 
 Value = str | float | int | bool
 Parameters = dict[str, Value]
@@ -57,10 +60,8 @@ def _holds(parameter: Parameter, value: Value) -> bool:
 
 def _parse(name: str, entry: Mapping[str, list[Value]]) -> Parameter:
     where = f"search.space.{name}"
-    if name not in PROPHET_PARAMETERS:
-        raise ConfigurationError(
-            f"{where}: not a parameter that can be searched; these are: {_listed(PROPHET_PARAMETERS)}"
-        )
+    if name not in SEARCHABLE:
+        raise ConfigurationError(f"{where}: not a parameter that can be searched; these are: {_listed(SEARCHABLE)}")
     if not isinstance(entry, Mapping) or len(entry) != 1:
         raise ConfigurationError(f"{where}: write one expression, for example {name}: {{uniform: [0.8, 0.95]}}")
     expression, arguments = next(iter(entry.items()))
@@ -76,7 +77,7 @@ def _parse(name: str, entry: Mapping[str, list[Value]]) -> Parameter:
 
 
 def _check_choice(where: str, name: str, values: tuple[Value, ...]) -> None:
-    allowed = PROPHET_PARAMETERS[name]
+    allowed = SEARCHABLE[name]
     wrong = [v for v in values if allowed is not None and v not in allowed]
     if wrong:
         raise ConfigurationError(f"{where}: {wrong[0]!r} is not one of {', '.join(allowed or ())}")
@@ -94,7 +95,7 @@ def _check_choice(where: str, name: str, values: tuple[Value, ...]) -> None:
 
 
 def _check_range(where: str, name: str, expression: str, values: tuple[Value, ...]) -> None:
-    words = PROPHET_PARAMETERS[name]
+    words = SEARCHABLE[name]
     if words:
         raise ConfigurationError(f"{where}: {name} is a word, not a number; write choice: [{', '.join(words)}]")
     numbers = _numbers(where, expression, values)

@@ -1,27 +1,41 @@
-"""One airport, from its history to its published forecast. The search is a seam: any function with that signature.
+"""One airport, from its history to what every candidate forecasts: in the folds, in the test window, and from its end.
 
-Everything is a function of the series, the task and the seed in it: no clock, no order of arrival, no global state.
+    past ──> folds ──> each candidate: search, forecast the folds and the test window, refit on all, forecast ──> Tuned
+
+How these become one published forecast is `composition`'s matter: that needs the fleet. Everything here is a function
+of the history, the task and the seed in it: no clock, no order of arrival, no global state.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from paxcast.core import calendar, choice, evaluation, intervals, metrics, search
+from paxcast.core import calendar, choice, evaluation, search, shock_choice
 from paxcast.core.candidates import Candidate, Evaluator, Fitted, Specification
+from paxcast.core.candidates.adjusted import Adjusted, AdjustedHistory, adjusted
 from paxcast.core.errors import FitFailed
-from paxcast.core.evaluation import FoldScore, FoldsLoss, Window, fold_scale, mean_mase, publishable
-from paxcast.core.folds import Folds, plan_folds
+from paxcast.core.evaluation import FoldsLoss, Window, publishable
+from paxcast.core.folds import Fold, plan_folds
+from paxcast.core.past import Past
 from paxcast.core.search import Search, SearchProblem, Trial
 from paxcast.core.series import Series
-from paxcast.core.space import Parameter, contains
+from paxcast.core.space import Parameter, Parameters, contains
+from paxcast.core.treatment import Treated
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+LOOK = 3  # how much further back folds may lie where those of a plan cannot be judged on
+LEAST_REAL = 1 / 2  # of the season before a fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningTask:
-    """What is to be done for one airport; frozen in the manifest. Horizon in periods, seconds of wall time."""
+    """What is to be done for one airport; frozen in the manifest. Horizon in periods, seconds of wall time.
+
+    `champions`: by candidate, the specification in force; `first`: warm-start points, tried after the champion's.
+    """
 
     horizon: int
     candidates: tuple[str, ...]
@@ -34,222 +48,225 @@ class TuningTask:
     earlier_year_folds: int
     margin: float
     seed: int
-    champion: Specification | None = None
-    first: tuple[Specification, ...] = ()  # warm-start points, tried after the champion's
+    pinned: bool = False  # by a person: published whatever it did in the folds
+    champions: tuple[Specification, ...] = ()
+    first: tuple[Specification, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One candidate with its parameters, as it did and does. `folds`: [K, H], `test`: [H], `forecast`: [H] traffic.
+
+    `fitted_by`: by fold, test and `published`, what fitted it, where that may differ. `test` is None without a window.
+    """
+
+    specification: Specification
+    folds: Array
+    test: Array | None
+    forecast: Array
+    fitted: Fitted
+    fitted_by: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What tuning one airport gave. `cv_*` are means over the folds, `test` is the untouched window (None without)."""
+    """What tuning one airport gave. The first entrant is seasonal naive, also where it is no candidate.
 
-    specification: Specification
-    decision: choice.Decision
-    fitted: Fitted
-    band: intervals.Band
-    confidence: str
-    trials: tuple[Trial, ...] = ()
-    fold_scores: tuple[FoldScore, ...] = ()
-    cv_mase: float | None = None
-    cv_mase_naive: float | None = None
-    test: FoldScore | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-def tune(series: Series, task: TuningTask, candidates: Mapping[str, Candidate], look: Search) -> Tuned:
-    """Search with `look`, choose, test, refit on the whole history, forecast.
-
-    Seasonal naive is published, and says so, where nothing can be judged or the chosen one cannot be refitted.
+    `left_out`: the candidates that this history does not suit, with the reason. Without folds nothing can be judged:
+    then seasonal naive is the only entrant beside what a person has pinned, and `changes`, [N, H], is what seasonal
+    naive would have missed in the past.
     """
-    frequency = calendar.frequency(series.frequency)
-    folds = plan_folds(
-        len(series.y),
+
+    treated: Treated
+    windows: tuple[Window, ...]
+    test_window: Window | None
+    entrants: tuple[Entrant, ...]
+    trials: Mapping[str, tuple[Trial, ...]]
+    left_out: Mapping[str, str]
+    changes: Array
+
+
+def tune(past: Past, task: TuningTask, candidates: Mapping[str, Candidate], look: Search) -> Tuned:
+    """Each candidate's best specification, searched with `look`, and its forecasts. Seasonal naive always competes."""
+    windows, test = _windows(past, task)
+    until = len(past.ds) - task.horizon
+    past, choice_made = shock_choice.settled(past, until, windows, candidates, task.seed, task.seconds)
+    treated = past.treated()
+    run = _Run(past, task, candidates, look, windows, test)
+    others = task.candidates if windows or task.pinned else ()  # what is pinned needs no judging
+    names = [choice.NAIVE.candidate, *(c for c in others if c != choice.NAIVE.candidate)]
+    entrants = [entrant for name in names if (entrant := run.entrant(name)) is not None]
+    return Tuned(
+        treated=replace(treated, steps=(*treated.steps, *choice_made)),
+        windows=windows,
+        test_window=test,
+        entrants=tuple(entrants),
+        trials=run.trials,
+        left_out=run.left_out,
+        changes=np.empty((0, task.horizon)) if windows else _past_changes(treated.series, task.horizon),
+    )
+
+
+def cutoffs(past: Past, task: TuningTask) -> tuple[int, ...]:
+    """From where `tune` asks for forecasts: each fold, the test window, the end. Numbers of periods, in order."""
+    windows, test = _windows(past, task)
+    return (*(w.fold.cutoff for w in windows), *([test.fold.cutoff] if test else []), len(past.ds))
+
+
+def _windows(past: Past, task: TuningTask) -> tuple[tuple[Window, ...], Window | None]:
+    """The folds that a choice is made on, oldest first, and the untouched test window, which the folds know nothing of:
+    where they lie, what is compared in them, and with what, is told by the treatment of all that came before it."""
+    until = len(past.ds) - task.horizon
+    if until < 1:
+        return (), None
+    before = past.treated(until)
+    actual, counts = (_on_grid(past, before, values) for values in (before.series.y, before.observed))
+    recent = _usable(past, before, task, actual, counts > 0, recent=task.recent_folds, earlier_years=0)
+    earlier = _usable(past, before, task, actual, counts > 0, recent=0, earlier_years=task.earlier_year_folds)
+    windows = {w.fold.cutoff: w for w in (*earlier, *recent)}
+    if not windows:
+        return (), None
+    seen = past.raw.y if past.rules.absent == "missing" else np.nan_to_num(past.raw.y)  # in a shock too: it was real
+    last = Fold(until, task.horizon, "test")
+    test = evaluation.windows(past, [last], np.nan_to_num(seen), np.isfinite(seen))
+    return tuple(windows[cutoff] for cutoff in sorted(windows)), test[0] if test else None
+
+
+def _usable(
+    past: Past, before: Treated, task: TuningTask, actual: Array, counts: Flags, *, recent: int, earlier_years: int
+) -> tuple[Window, ...]:
+    """The newest folds of one kind, as many as asked for, that can be judged on; the plan looks LOOK times as far back.
+
+    A fold of which too little was observed cannot, nor one whose last season before the cutoff was made up: what trains
+    on a bridge only tells how the bridge goes on.
+    """
+    frequency = calendar.frequency(before.series.frequency)
+    planned = plan_folds(
+        len(before.series.y) + task.horizon,
         horizon=task.horizon,
         year=frequency.year,
         shortest_train=frequency.shortest_train,
-        recent=task.recent_folds,
-        earlier_years=task.earlier_year_folds,
+        recent=LOOK * recent,
+        earlier_years=LOOK * earlier_years,
     )
-    if not folds.choose:
-        return _without_folds(series, task, candidates, frequency)
-    run = _Evaluation(series, task, candidates, folds)
-    naive = run.scored(choice.NAIVE)
-    trials, challenger = _challenger(run, task, look, naive)
-    champion = run.try_scored(task.champion) if task.champion else None
-    decision = choice.choose(challenger, champion, naive.mase, task.margin)
-    return _published(run, decision, trials, naive.mase, frequency)
+    folds = [replace(fold, cutoff=fold.cutoff + before.offset) for fold in planned.choose]
+    real = [f for f in folds if np.mean(counts[max(0, f.cutoff - frequency.season) : f.cutoff]) >= LEAST_REAL]
+    windows = evaluation.windows(past, real, actual, counts)
+    return windows[len(windows) - min(len(windows), recent + earlier_years) :]
 
 
-class _Evaluation:
-    """Scores specifications of one airport on the same folds, each at most once."""
-
-    def __init__(self, series: Series, task: TuningTask, candidates: Mapping[str, Candidate], folds: Folds) -> None:
-        self.series, self.task, self.candidates = series, task, candidates
-        self.windows = evaluation.windows(series, folds.choose)
-        self.test_windows = evaluation.windows(series, [folds.test] if folds.test else [])
-        self._evaluators: dict[str, Evaluator] = {}
-        self._scores: dict[str, tuple[FoldScore, ...]] = {}
-
-    def evaluator(self, name: str) -> Evaluator:
-        """The candidate prepared on this history. Raises FitFailed."""
-        if name not in self._evaluators:
-            candidate = self.candidates[name]
-            self._evaluators[name] = candidate.prepare(self.series, seed=self.task.seed, seconds=self.task.seconds)
-        return self._evaluators[name]
-
-    def fold_scores(self, specification: Specification) -> tuple[FoldScore, ...]:
-        key = repr(specification.as_json())
-        if key not in self._scores:
-            self._scores[key] = self._score(specification, self.windows)
-        return self._scores[key]
-
-    def scored(self, specification: Specification) -> choice.Scored:
-        return choice.Scored(specification, mean_mase(self.fold_scores(specification)))
-
-    def try_scored(self, specification: Specification) -> choice.Scored | None:
-        """The score of a specification, or None if it can no longer be fitted or competes no more."""
-        if specification.candidate not in (choice.NAIVE.candidate, *self.task.candidates):
-            return None
-        try:
-            return self.scored(specification)
-        except FitFailed:
-            return None
-
-    def test(self, specification: Specification) -> FoldScore | None:
-        """How the specification does in the untouched test window, or None if it cannot be fitted before it."""
-        try:
-            return next(iter(self._score(specification, self.test_windows)), None)
-        except FitFailed:
-            return None
-
-    def _score(self, specification: Specification, windows: tuple[Window, ...]) -> tuple[FoldScore, ...]:
-        return evaluation.score(self.evaluator(specification.candidate), specification.parameters, windows)
+def _on_grid(past: Past, treated: Treated, values: npt.NDArray[np.generic]) -> Array:
+    """Values of the treated series, by the position of their period in the raw grid. [T], zero before it begins."""
+    whole = np.zeros(len(past.ds))
+    whole[treated.offset : treated.offset + len(values)] = values
+    return whole
 
 
-def _challenger(
-    run: _Evaluation, task: TuningTask, look: Search, naive: choice.Scored
-) -> tuple[tuple[Trial, ...], choice.Scored]:
-    """The best specification of this run: of every candidate's, the one with the lowest error in the folds."""
-    contenders, trials = [naive], []
-    for name in task.candidates:
-        if run.candidates[name].searched:
-            found = _searched(run, task, look, name)
-            trials += found
-            best = search.best(found)
-            contender = run.try_scored(Specification(name, best.parameters)) if best else None
-        else:
-            contender = run.try_scored(Specification(name, {}))
-        contenders += [contender] if contender else []
-    return tuple(trials), min(contenders, key=lambda c: c.mase)
-
-
-def _searched(run: _Evaluation, task: TuningTask, look: Search, name: str) -> list[Trial]:
-    try:
-        objective = FoldsLoss(run.evaluator(name), run.windows, task.prune)
-    except FitFailed as err:
-        return [Trial(0, {}, None, str(err))]
-    before = [task.champion, *task.first] if task.champion else task.first
-    points = [s.parameters for s in before if s.candidate == name and contains(task.space, s.parameters)]
-    first = tuple(p for at, p in enumerate(points) if p not in points[:at])
-    problem = SearchProblem(
-        space=task.space,
-        objective=objective,
-        max_evals=task.max_evals,
-        seed=task.seed,
-        first=first,
-        patience=task.patience,
-    )
-    return look(problem) if task.space else [search.evaluated(problem, 0, {})]
-
-
-def _published(
-    run: _Evaluation,
-    decision: choice.Decision,
-    trials: tuple[Trial, ...],
-    naive_mase: float,
-    frequency: calendar.Frequency,
-) -> Tuned:
-    series, task = run.series, run.task
-    decision, fitted = _refitted(run, decision)
-    fold_scores = run.fold_scores(decision.specification)
-    test, test_naive = run.test(decision.specification), run.test(choice.NAIVE)
-    judged = [*fold_scores, *([test] if test else [])]
-    errors = np.concatenate([s.actual - s.forecast for s in judged])
-    band = intervals.band(publishable(fitted.forecast(task.horizon)), errors)
-    return Tuned(
-        specification=decision.specification,
-        decision=decision,
-        fitted=fitted,
-        band=band,
-        confidence=intervals.confidence(band, len(series.y) / frequency.season),
-        trials=trials,
-        fold_scores=fold_scores,
-        cv_mase=mean_mase(fold_scores),
-        cv_mase_naive=naive_mase,
-        test=test,
-        metrics=_metrics(series, frequency, fold_scores, test, test_naive),
-    )
-
-
-def _refitted(run: _Evaluation, decision: choice.Decision) -> tuple[choice.Decision, Fitted]:
-    """The specification fitted on the whole history; seasonal naive if that fails, which another try would not mend."""
-    try:
-        return decision, _fit(run.series, decision.specification, run.candidates, run.task)
-    except FitFailed as err:
-        reason = f"{decision.specification.candidate} could not be refitted ({err}): seasonal naive is published"
-        return choice.Decision(choice.NAIVE, "naive", reason), _fit(run.series, choice.NAIVE, run.candidates, run.task)
-
-
-def _metrics(
-    series: Series,
-    frequency: calendar.Frequency,
-    fold_scores: tuple[FoldScore, ...],
-    test: FoldScore | None,
-    test_naive: FoldScore | None,
-) -> dict[str, float]:
-    values = {f"cv_{i}_mase": s.mase for i, s in enumerate(fold_scores)}
-    if test is not None and test_naive is not None:
-        train = series.y[: test.fold.cutoff]
-        values |= {
-            "test_mase": test.mase,
-            "test_mase_naive": test_naive.mase,
-            "test_rmsse": metrics.rmsse(test.actual, test.forecast, train, frequency.season),
-            "test_smape": metrics.smape(test.actual, test.forecast),
-            "test_mae": metrics.mae(test.actual, test.forecast),
-            "test_bias": metrics.bias(test.actual, test.forecast),
-        }
-    return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
-def _without_folds(
-    series: Series, task: TuningTask, candidates: Mapping[str, Candidate], frequency: calendar.Frequency
-) -> Tuned:
-    """A history too short to judge any method on: last season's value, with its own past changes as errors."""
-    shortest = frequency.shortest_train + 2 * task.horizon
-    reason = (
-        f"{len(series.y)} periods are too few to judge a method on (that takes {shortest}): seasonal naive is published"
-    )
-    fitted = _fit(series, choice.NAIVE, candidates, task)
-    changes = _past_changes(series.y, frequency.season, task.horizon)
-    band = intervals.band(publishable(fitted.forecast(task.horizon)), changes)
-    return Tuned(
-        specification=choice.NAIVE,
-        decision=choice.Decision(choice.NAIVE, "naive", reason),
-        fitted=fitted,
-        band=band,
-        confidence=intervals.confidence(band, seasons_of_history=0),  # never high: no method was judged
-        metrics={"naive_scale": fold_scale(series)},
-    )
-
-
-def _past_changes(y: npt.NDArray[np.float64], season: int, horizon: int) -> npt.NDArray[np.float64]:
-    """The errors that seasonal naive would have made, y: [N] traffic: for each of the `horizon` steps the changes over
-    as many whole seasons as that step lies ahead, or as the history has; over one period where it has no season."""
+def _past_changes(series: Series, horizon: int) -> Array:
+    """[N, H] the errors that seasonal naive would have made, NaN where none is left: at each step the changes over as
+    many whole seasons as that step lies ahead, or as the history has; over one period where it has no season."""
+    y, season = series.y, calendar.frequency(series.frequency).season
     unit = season if len(y) > season else 1
     most = (len(y) - 1) // unit
-    lags = [unit * min(-(-step // unit), most) for step in range(1, horizon + 1)]
-    return np.concatenate([y[lag:] - y[:-lag] for lag in lags])
+    found = np.full((max(0, len(y) - unit), horizon), np.nan)
+    for step in range(horizon if most else 0):
+        lag = unit * min(step // unit + 1, most)
+        changes = y[lag:] - y[:-lag]
+        found[: len(changes), step] = changes
+    return found
 
 
-def _fit(series: Series, specification: Specification, candidates: Mapping[str, Candidate], task: TuningTask) -> Fitted:
-    candidate = candidates[specification.candidate]
-    return candidate.fit(series, specification.parameters, seed=task.seed, seconds=task.seconds)
+class _Run:
+    """One airport's candidates, one after another."""
+
+    def __init__(
+        self,
+        past: Past,
+        task: TuningTask,
+        candidates: Mapping[str, Candidate],
+        look: Search,
+        windows: tuple[Window, ...],
+        test: Window | None,
+    ) -> None:
+        self.past, self.task, self.candidates, self.look = past, task, candidates, look
+        self.without_calendar = AdjustedHistory(past, past.rules)  # one for all: effects are estimated once a cutoff
+        self.windows, self.test = windows, test
+        self.trials: dict[str, tuple[Trial, ...]] = {}
+        self.left_out: dict[str, str] = {}
+
+    def entrant(self, name: str) -> Entrant | None:
+        """The candidate's best specification with its forecasts, or None where this history does not suit it."""
+        try:
+            candidate = adjusted(self.candidates[name], self.past.rules)
+            history = self.without_calendar if isinstance(candidate, Adjusted) else self.past
+            evaluator = candidate.prepare(history, seed=self.task.seed, seconds=self.task.seconds)
+            specification = self._specification(candidate, evaluator)
+            return self._entrant(candidate, evaluator, specification)
+        except FitFailed as err:
+            if name == choice.NAIVE.candidate:
+                raise
+            self.left_out[name] = str(err)
+            return None
+
+    def _entrant(self, candidate: Candidate, evaluator: Evaluator, specification: Specification) -> Entrant:
+        series, task = self.past.treated().series, self.task
+        parameters = specification.parameters
+        folds = evaluation.forecasts(evaluator, parameters, self.windows).reshape(-1, task.horizon)
+        test = evaluation.forecasts(evaluator, parameters, [self.test])[0] if self.test else None
+        fitted = candidate.fit(series, parameters, seed=task.seed, seconds=task.seconds)
+        forecast = publishable(fitted.forecast(task.horizon), evaluation.most(series))
+        if not all(np.isfinite(values).all() for values in (folds, forecast, forecast if test is None else test)):
+            raise FitFailed(f"{series.airport}: {candidate.name} forecast what is not a number")
+        return Entrant(specification, folds, test, forecast, fitted, self._fitted_by(evaluator, specification, fitted))
+
+    def _fitted_by(self, evaluator: Evaluator, specification: Specification, fitted: Fitted) -> dict[str, str]:
+        every = [*self.windows, *([self.test] if self.test else [])]
+        by = {split(self.past, w): evaluator.fitted_by(specification.parameters, w.fold) for w in every}
+        return {**{where: what for where, what in by.items() if what}, "published": fitted.fitted_by}
+
+    def _specification(self, candidate: Candidate, evaluator: Evaluator) -> Specification:
+        """What is best in the folds: of a searched candidate the champion's parameters stay unless beaten by margin.
+
+        Raises FitFailed if no evaluation succeeded.
+        """
+        space = tuple(p for p in self.task.space if p.name in candidate.searched)
+        if not space or not self.windows:
+            return Specification(candidate.name, _stated(space))
+        trials = self._searched(candidate, space, FoldsLoss(evaluator, self.windows, self.task.prune))
+        self.trials[candidate.name] = tuple(trials)
+        found = search.best(trials)
+        if found is None:
+            raise FitFailed(f"{self.past.airport}: {candidate.name}: every evaluation failed; {_first_reason(trials)}")
+        champion = next((s for s in self.task.champions if s.candidate == candidate.name), None)
+        done = filter(search.eligible, trials)
+        kept = next((t for t in done if champion and t.parameters == champion.parameters), None)
+        stays = kept is not None and not choice.beats(found.loss, kept.loss, self.task.margin)
+        return Specification(candidate.name, kept.parameters if kept and stays else found.parameters)
+
+    def _searched(self, candidate: Candidate, space: tuple[Parameter, ...], objective: FoldsLoss) -> list[Trial]:
+        task = self.task
+        before = [s.parameters for s in (*task.champions, *task.first) if s.candidate == candidate.name]
+        points = [p for p in before if contains(space, p)]
+        problem = SearchProblem(
+            space=space,
+            objective=objective,
+            max_evals=task.max_evals,
+            seed=task.seed,
+            first=tuple(p for at, p in enumerate(points) if p not in points[:at]),
+            patience=task.patience,
+        )
+        return self.look(problem)
+
+
+def _stated(space: Sequence[Parameter]) -> Parameters:
+    """Of a space that is not searched what a person has fixed: a choice of one value."""
+    return {p.name: p.arguments[0] for p in space if p.expression == "choice" and len(p.arguments) == 1}
+
+
+def _first_reason(trials: Sequence[Trial]) -> str:
+    return trials[0].reason if trials else "none was tried"
+
+
+def split(past: Past, window: Window) -> str:
+    """How a window is called in outcomes: its kind, and the last period before it."""
+    return f"{window.fold.kind}@{str(past.ds[window.fold.cutoff - 1])[:10]}"

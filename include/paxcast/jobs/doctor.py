@@ -1,5 +1,6 @@
 """Doctor: is this machine fit to run Paxcast? Each check says what it found, and what to do if it is not well."""
 
+import importlib
 import importlib.metadata
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from paxcast.adapters.mlflow_registry import Registry
 from paxcast.core import prophet_map
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import InfrastructureError
-from paxcast.jobs import searches
+from paxcast.jobs import histories, searches, validate
 from paxcast.jobs.workspace import Workspace
 
 LEAST_JAVA = 17
@@ -42,10 +43,12 @@ def doctor(ws: Workspace, now: pd.Timestamp) -> list[Check]:
         _java,
         _pyspark,
         _engine,
+        _lightgbm,
         lambda: _store(ws),
         lambda: _mlflow(ws),
         lambda: _disk(ws),
         lambda: _clock(ws, now),
+        lambda: _overrides(ws),
     ]
     return [check() for check in checks]
 
@@ -86,6 +89,14 @@ def _engine() -> Check:
         return Check("engine", True, f"loaded in {seconds:.1f} s")
     advice = "it is compiled now; `make setup` does it beforehand, on every machine that has its own kind of processor"
     return Check("engine", False, f"was not compiled: that took {seconds:.1f} s", advice)
+
+
+def _lightgbm() -> Check:
+    try:
+        return Check("lightgbm", True, f"version {importlib.import_module('lightgbm').__version__}")
+    except OSError as err:
+        advice = "install libgomp (Debian: libgomp1), or leave fleet_gbm out of `candidates`"
+        return Check("lightgbm", False, f"cannot be loaded: {err}", advice)
 
 
 def _store(ws: Workspace) -> Check:
@@ -130,3 +141,11 @@ def _clock(ws: Workspace, now: pd.Timestamp) -> Check:
         f"{now:%Y-%m-%d %H:%M:%S} UTC",
         "" if well else f"the newest receipt is of {newest}: set the clock",
     )
+
+
+def _overrides(ws: Workspace) -> Check:
+    """Whether the fleet has every airport that `overrides` name; before any data it has none."""
+    unheard = validate.unheard_overrides(ws) if histories.ingested(ws) else ""
+    if unheard:
+        return Check("overrides", False, unheard, validate.UNHEARD_ADVICE)
+    return Check("overrides", True, f"of {len(ws.settings.overrides)} airports")

@@ -1,21 +1,23 @@
 """Forecast: write the release's forecasts, register the release, and only then let readers see it.
 
-The order is the promise: forecasts first, then the release's model version, then airports' aliases, then the fleet's,
-then the pointer. A reader sees the old release or the new one, whole.
+The order is the promise: forecasts first, then the release's model version, the tag `rule` of its airports' versions,
+their aliases, then the fleet's, then the pointer. A reader sees the old release or the new one, whole.
 """
 
+import json
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from paxcast.adapters.mlflow_registry import Registry
+from paxcast.adapters.mlflow_registry import RULE, Registry
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.identity import bucket
 from paxcast.core.release import Entry, Release
-from paxcast.jobs import lease, ledger, releases
+from paxcast.jobs import decide, lease, releases
 from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.forecast")
@@ -34,6 +36,7 @@ def publish(ws: Workspace, release_id: str) -> bool:
         return True
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
     version = _register(ws, registry, release)
+    _tell_rules(registry, release)
     with lease.alone(ws, lease.PUBLISH, release_id):  # runs of other dates may be publishing: none may undo a later one
         releases.published(ws, release)
         return _put_in_force(ws, registry, release, version)
@@ -81,29 +84,37 @@ def forecasts(ws: Workspace, release: Release, airports: tuple[str, ...] = ()) -
 
 def _write(ws: Workspace, entries: tuple[Entry, ...]) -> None:
     """Add the forecasts of these entries to the table, each once."""
-    key = ["run_key", "airport", "checksum"]
+    names = ["run_key", "airport", "checksum"]
     run_keys = sorted({e.run_key for e in entries})
-    there = ws.tables.read("forecasts", [(FLEET, "=", ws.fleet), ("run_key", "in", run_keys)], key)
+    there = ws.tables.read("forecasts", [(FLEET, "=", ws.fleet), ("run_key", "in", run_keys)], names)
     known = set(there.itertuples(index=False, name=None))
-    frames = [_rows(ws, e) for e in entries if (e.run_key, e.airport, e.checksum) not in known]
-    if frames:
-        ws.tables.append("forecasts", pd.concat(frames, ignore_index=True))
+    wanted = {key for e in entries if (key := (e.run_key, e.airport, e.checksum)) not in known}
+    if not wanted:
+        return
+    decided = decide.read(ws, sorted({run_key for run_key, _, _ in wanted}))
+    frames = [
+        _rows(ws, row)
+        for row in decided.itertuples()
+        if (str(row.run_key), str(row.airport), str(row.checksum)) in wanted
+    ]
+    if len(frames) < len(wanted):
+        raise KeyError(
+            f"{len(wanted) - len(frames)} airports are released, but their decisions are gone from the store"
+        )
+    ws.tables.append("forecasts", pd.concat(frames, ignore_index=True))
 
 
-def _rows(ws: Workspace, entry: Entry) -> pd.DataFrame:
-    result = ledger.load(ws.objects, entry.run_key, entry.airport, entry.checksum)
-    if result is None:
-        raise KeyError(f"{entry.airport}: released from {entry.run_key}, but its outcome is gone from the ledger")
-    frame = pd.DataFrame(result.forecast)
+def _rows(ws: Workspace, decision: Any) -> pd.DataFrame:
+    frame = pd.DataFrame(json.loads(decision.forecast))
     return frame.assign(
         fleet=ws.fleet,
-        bucket=bucket(entry.airport),
-        run_key=entry.run_key,
-        airport=entry.airport,
-        as_of=entry.as_of,
-        checksum=entry.checksum,
+        bucket=bucket(decision.airport),
+        run_key=decision.run_key,
+        airport=decision.airport,
+        as_of=decision.as_of,
+        checksum=decision.checksum,
         ds=pd.to_datetime(frame["ds"]),
-        confidence=result.confidence,
+        confidence=decision.confidence,
     )
 
 
@@ -114,7 +125,14 @@ def _register(ws: Workspace, registry: Registry, release: Release) -> int:
         path = Path(folder) / "forecasts.parquet"
         rows[["airport", "model", "version", "as_of", "ds", *STEP, "confidence"]].to_parquet(path, index=False)
         tags = {"run_key": release.run_key, "release": release.release_id, "as_of": release.as_of, "fleet": ws.fleet}
+        tags[RULE] = ", ".join(sorted({e.rule for e in release.entries}))  # airports carried on may have an older one
         return registry.register_release(f"{ws.fleet}.release", path, parent, release.release_id, tags)
+
+
+def _tell_rules(registry: Registry, release: Release) -> None:
+    """Tag the versions of this run by what forecasts as published; those carried on were tagged in their own run."""
+    own = {(e.model, e.version): e.rule for e in release.entries if e.outcome_key == release.run_key}
+    registry.tag_versions(release.run_key, RULE, own)
 
 
 def _move(registry: Registry, model: str, version: int) -> None:

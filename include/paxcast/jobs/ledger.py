@@ -6,7 +6,6 @@ runs/RUN_KEY/models/AIRPORT-CHECKSUM.json             its fitted model, written 
 runs/RUN_KEY/failed/AIRPORT-CHECKSUM-ATTEMPT.json     a transient failure: on record, not finished
 """
 
-import json
 from collections.abc import Iterable
 
 import pandas as pd
@@ -148,8 +147,7 @@ def _cut_off(manifest: Manifest, planned: PlannedAirport) -> Outcome:
 
 
 def _row(result: Outcome) -> dict[str, object]:
-    values = result.as_dict() | {"parameters": json.dumps(result.parameters, sort_keys=True)}
-    return {name: values[name] for name in TABLES["outcomes"].names}
+    return {name: getattr(result, name) for name in TABLES["outcomes"].names}
 
 
 def _key(name: str) -> tuple[str, str]:

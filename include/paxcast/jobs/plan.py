@@ -8,7 +8,6 @@ import pandas as pd
 from paxcast.adapters.code_version import code_version
 from paxcast.core import calendar, outcome
 from paxcast.core import manifest as manifests
-from paxcast.core.candidates import Specification
 from paxcast.core.errors import ConfigurationError, NothingToForecast, UnknownAirports
 from paxcast.core.manifest import Manifest
 from paxcast.core.warm_start import fleet_best
@@ -16,8 +15,6 @@ from paxcast.jobs import histories, ledger, releases, validate
 from paxcast.jobs.run import Run
 from paxcast.jobs.validate import Validated
 from paxcast.jobs.workspace import Workspace
-
-PROPHET = "prophet"  # the candidate whose parameters are searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ def _open(run: Run) -> set[str]:
 def _why(run: Run) -> str:
     if run.request.rerun_failed:
         return "failed before"
-    return "asked for by name" if run.request.airports else "whole fleet"
+    return "asked for by name" if run.request.airports else manifests.WHOLE_FLEET
 
 
 def _manifest(run: Run, validated: Validated, good: pd.DataFrame, bad: pd.DataFrame) -> Manifest:
@@ -144,16 +141,20 @@ def _context(run: Run) -> dict[str, Any]:
     name = f"runs/{run.run_key}/context.json"
     previous = releases.newest_before(run.ws, run.as_of, for_backfill=run.request.backfill)
     entries = previous.entries if previous else ()
-    champions = {e.airport: {"candidate": e.candidate, "parameters": e.parameters} for e in entries}
-    best = fleet_best([Specification(e.candidate, e.parameters) for e in entries], PROPHET)
+    champions = {e.airport: _by_candidate(e.parameters) for e in entries}
     fresh = {
         "previous_release": previous.release_id if previous else None,
         "champions": champions,
-        "fleet_best": best.as_json() if best else None,
+        "fleet_best": fleet_best(list(champions.values())),
     }
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(name, fresh)
     return run.ws.objects.get(name) or fresh
+
+
+def _by_candidate(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """An entry's parameters by candidate; releases made before there were combinations have {name: value} there."""
+    return {name: own for name, own in parameters.items() if isinstance(own, dict)}
 
 
 def _record_quarantined(run: Run, bad: pd.DataFrame) -> None:
@@ -178,7 +179,9 @@ def _record_quarantined(run: Run, bad: pd.DataFrame) -> None:
 def _nothing(run: Run, bad: pd.DataFrame) -> str:
     as_of = calendar.as_of_text(run.as_of)
     if bad.empty:
-        return f"fleet {run.ws.fleet}: nothing is known as of {as_of}; choose a later date, or ingest older data"
+        return (
+            f"fleet {run.ws.fleet}: nothing is known as of {as_of}; choose a later date, or `paxcast ingest` older data"
+        )
     first = bad.iloc[0]
     return (
         f"fleet {run.ws.fleet}: all {len(bad)} airports are quarantined as of {as_of}; "

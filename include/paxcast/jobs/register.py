@@ -2,16 +2,19 @@
 
 import csv
 import io
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from paxcast.adapters.mlflow_registry import AirportRun, Registry, TrialRun
+from paxcast.core import composition
 from paxcast.core.columns import FLEET
+from paxcast.core.combination import RULES
+from paxcast.core.composition import Composed, Evaluation
 from paxcast.core.manifest import Manifest
-from paxcast.core.outcome import OK, Outcome
+from paxcast.core.outcome import OK, Outcome, evaluation_of
 from paxcast.jobs import ledger, plan
 from paxcast.jobs.workspace import Workspace
 
@@ -85,7 +88,8 @@ def _parent_tags(manifest: Manifest, dag_run_id: str) -> dict[str, str]:
 
 
 def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id: str) -> AirportRun:
-    scores = {"cv_mase": result.cv_mase, "cv_mase_naive": result.cv_mase_naive, "seconds": result.seconds}
+    airport = evaluation_of(result)
+    by_rule = {rule: composition.compose(airport, rule) for rule in RULES}
     model = ledger.load_model(ws.objects, result.run_key, result.airport, result.checksum)
     if model is None:
         raise KeyError(f"{result.airport}: its outcome is in the ledger and its model is not; rerun with --force")
@@ -96,9 +100,7 @@ def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id:
             "run_key": manifest.run_key,
             "mlflow.runName": f"{result.airport} {manifest.as_of}",
             "airport": result.airport,
-            "candidate": result.method,
             "outcome": result.status,
-            "verdict": result.verdict,
             "checksum": result.checksum,
             **_parent_tags(manifest, dag_run_id),
         },
@@ -108,21 +110,57 @@ def _airport_run(ws: Workspace, manifest: Manifest, result: Outcome, dag_run_id:
             "frequency": manifest.frequency,
             "periods": str(result.periods),
             "filled": str(result.filled),
-            "decision": result.reason,
-            "fitted_by": result.fitted_by.get("published", ""),
-            **{name: str(value) for name, value in result.parameters.items()},
+            **{
+                f"{e['candidate']}.{name}": str(value)
+                for e in result.entrants
+                for name, value in e["parameters"].items()
+            },
         },
-        metrics={k: v for k, v in {**result.metrics, **scores}.items() if v is not None},
-        search_loss=[t["loss"] for t in result.trials if t["loss"] is not None],
+        metrics=_metrics(result, airport, by_rule),
+        search_loss={
+            name: [t["loss"] for t in trials if t["loss"] is not None] for name, trials in result.trials.items()
+        },
         trials=_trial_runs(manifest, result),
         tables={
-            "points.csv": _csv(result.points),
+            "points.csv": _csv(_points(result, by_rule)),
             "trials.csv": _csv(_flat_trials(result)),
-            "forecast.csv": _forecast(result),
+            "forecast.csv": _forecast(result, by_rule),
         },
-        candidate=result.method,
+        weights={rule: dict(composed.weights) for rule, composed in by_rule.items()},
+        rule=composition.FIRST_RULE,
         model_json=model,
     )
+
+
+def _metrics(result: Outcome, airport: Evaluation, by_rule: Mapping[str, Composed]) -> dict[str, float]:
+    """Mean MASE in the folds and in the test window, of each candidate and of each rule's combination."""
+    values: dict[str, float] = {"seconds": result.seconds}
+    if airport.folds is not None:
+        for name, error in zip(airport.candidates, airport.folds.errors().mean(axis=1), strict=True):
+            values[f"cv_mase.{name}"] = float(error)
+        values |= {f"cv_mase.rule.{rule}": c.cv_mase for rule, c in by_rule.items() if c.cv_mase is not None}
+    if airport.test is not None:
+        for name, forecast in zip(airport.candidates, airport.test, strict=True):
+            values[f"test_mase.{name}"] = airport.test_error(forecast)
+        for rule, composed in by_rule.items():
+            if composed.test is not None:
+                values[f"test_mase.rule.{rule}"] = airport.test_error(composed.test)
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _points(result: Outcome, by_rule: Mapping[str, Composed]) -> list[dict[str, object]]:
+    """What each candidate and each rule forecast of every past period, beside what followed."""
+    windows = [*result.folds, *([result.test] if result.test else [])]
+    rows = []
+    for k, window in enumerate(windows):
+        columns = {e["candidate"]: (e["folds"] + [e["test"]])[k] for e in result.entrants}
+        for rule, composed in by_rule.items():
+            forecast = composed.folds[k] if k < len(result.folds) else composed.test
+            if forecast is not None:
+                columns[f"rule.{rule}"] = forecast.tolist()
+        for step, (ds, y) in enumerate(zip(window["ds"], window["actual"], strict=True)):
+            rows.append({"split": window["split"], "ds": ds, "y": y, **{name: c[step] for name, c in columns.items()}})
+    return rows
 
 
 def _trial_runs(manifest: Manifest, result: Outcome) -> list[TrialRun]:
@@ -130,17 +168,24 @@ def _trial_runs(manifest: Manifest, result: Outcome) -> list[TrialRun]:
     if manifest.numbers["search"].get("parallelism") is None:
         return []
     return [
-        TrialRun(t["number"], {k: str(v) for k, v in t["parameters"].items()}, t["loss"], t["reason"])
-        for t in result.trials
+        TrialRun(name, t["number"], {k: str(v) for k, v in t["parameters"].items()}, t["loss"], t["reason"])
+        for name, trials in result.trials.items()
+        for t in trials
     ]
 
 
 def _flat_trials(result: Outcome) -> list[dict[str, object]]:
-    return [{"number": t["number"], "loss": t["loss"], "reason": t["reason"], **t["parameters"]} for t in result.trials]
+    return [
+        {"candidate": name, "number": t["number"], "loss": t["loss"], "reason": t["reason"], **t["parameters"]}
+        for name, trials in result.trials.items()
+        for t in trials
+    ]
 
 
-def _forecast(result: Outcome) -> str:
-    return pd.DataFrame(result.forecast).to_csv(index=False)
+def _forecast(result: Outcome, by_rule: Mapping[str, Composed]) -> str:
+    columns = {e["candidate"]: e["forecast"] for e in result.entrants}
+    columns |= {f"rule.{rule}": composed.forecast.tolist() for rule, composed in by_rule.items()}
+    return pd.DataFrame({"ds": result.ds, **columns}).to_csv(index=False)
 
 
 def _csv(rows: Sequence[dict[str, object]]) -> str:
@@ -162,9 +207,3 @@ def _row(result: Outcome, version: int, run_id: str) -> dict[str, object]:
         "version": version,
         "mlflow_run": run_id,
     }
-
-
-def parameters(text: str) -> dict[str, object]:
-    """Parameters as the tables hold them, as values."""
-    values: dict[str, object] = json.loads(text)
-    return values

@@ -40,7 +40,7 @@ def may_replace(before: Release | None, release: Release) -> bool:
 
 def published(ws: Workspace, release: Release) -> None:
     """Put on record that a release was published. The newest record of its as_of already, it is not repeated."""
-    records = _published(ws)
+    records = publications(ws)
     mine = [r for r in records if r.as_of == calendar.parse_as_of(release.as_of)]
     if mine and mine[-1].release_id == release.release_id:
         return
@@ -64,7 +64,7 @@ def make_current(ws: Workspace, release: Release) -> None:
 
 def in_force(ws: Workspace, as_of: pd.Timestamp) -> Release | None:
     """Of the published releases with the newest as_of that is not later than this instant, the last one."""
-    return _newest(ws, [r for r in _published(ws) if r.as_of <= as_of])
+    return _newest(ws, [r for r in publications(ws) if r.as_of <= as_of])
 
 
 def newest_before(ws: Workspace, as_of: pd.Timestamp, *, for_backfill: bool) -> Release | None:
@@ -72,29 +72,31 @@ def newest_before(ws: Workspace, as_of: pd.Timestamp, *, for_backfill: bool) -> 
 
     A backfill's runs go on at the same time, in no order: none may depend on what another of them released.
     """
-    return _newest(ws, [r for r in _published(ws) if r.as_of < as_of and not (for_backfill and r.backfill)])
+    return _newest(ws, [r for r in publications(ws) if r.as_of < as_of and not (for_backfill and r.backfill)])
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class Publication:
+    """That a release was published: the how-manieth time, from 1, that one of the fleet was."""
+
     number: int
     as_of: pd.Timestamp
     release_id: str
     backfill: bool
 
 
-def _published(ws: Workspace) -> list[_Record]:
-    """Every record, in the order of publication."""
+def publications(ws: Workspace) -> list[Publication]:
+    """Every publication of a release of the fleet, in order."""
     records = []
     for name in ws.objects.names(f"published/{ws.fleet}"):
         value = ws.objects.get(name)
         if value is not None:
             number = int(name.rsplit("/", 1)[1].removesuffix(".json"))
             as_of = calendar.parse_as_of(value["as_of"])
-            records.append(_Record(number, as_of, value["release_id"], value["backfill"]))
+            records.append(Publication(number, as_of, value["release_id"], value["backfill"]))
     return records
 
 
-def _newest(ws: Workspace, records: list[_Record]) -> Release | None:
+def _newest(ws: Workspace, records: list[Publication]) -> Release | None:
     newest = max(records, key=lambda r: (r.as_of, r.number), default=None)
     return load(ws, newest.release_id) if newest else None

@@ -1,5 +1,6 @@
 """Report: totals, the worst airports, the page of charts; red only above the fleet's `max_failed_share`."""
 
+import json
 import logging
 from dataclasses import asdict, dataclass
 
@@ -12,12 +13,13 @@ from paxcast.core import calendar
 from paxcast.core.columns import AIRPORT, DS, Y
 from paxcast.core.errors import TooManyFailed
 from paxcast.core.manifest import Manifest
-from paxcast.jobs import histories, ledger, plan, register
+from paxcast.jobs import decide, histories, ledger, plan, register
 from paxcast.jobs.status import records
 from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.report")
 MOST_CHARTS = 200
+WITHHELD = "do not publish"  # the confidence of a forecast that is not shown (core/intervals)
 NOTE = "MASE: mean absolute error in the untouched test window, in units of seasonal naive's error in the past"
 
 
@@ -63,7 +65,11 @@ def report(ws: Workspace, run_key: str, page: str) -> Report:
 
 
 def _judged(ws: Workspace, run_key: str) -> pd.DataFrame:
-    return _with_unregistered_as_failed(ws, run_key, ledger.newest(ws, run_key))
+    rows = _with_unregistered_as_failed(ws, run_key, ledger.newest(ws, run_key))
+    decided = decide.read(ws, [run_key]).rename(columns={"reason": "decision"})
+    columns = ["airport", "checksum", "method", "cv_mase", "mase", "mase_naive", "confidence", "decision", "forecast"]
+    merged = rows.merge(decided[columns], on=["airport", "checksum"], how="left")
+    return merged.assign(reason=merged["reason"].where(merged["reason"] != "", merged["decision"]))
 
 
 def _totals(rows: pd.DataFrame) -> Report:
@@ -94,13 +100,30 @@ def _against_naive(rows: pd.DataFrame) -> str:
 
 def _page(ws: Workspace, manifest: Manifest, rows: pd.DataFrame, lines: list[str]) -> str:
     worst_first = rows[rows["status"] == "ok"].sort_values("mase", ascending=False, na_position="last")
-    shown = worst_first[["airport", "checksum"]].head(MOST_CHARTS)
-    note = [f"Charts of the {MOST_CHARTS} airports with the largest MASE."] if len(worst_first) > MOST_CHARTS else []
+    withheld = worst_first["confidence"] == WITHHELD
+    charted = worst_first.loc[~withheld, ["airport", "forecast"]]
+    note = [f"Charts of the {MOST_CHARTS} airports with the largest MASE."] if len(charted) > MOST_CHARTS else []
     text = html_report.page(
-        f"{ws.fleet}: forecasts as of {manifest.as_of}", lines + note, records(rows), _charts(ws, manifest, shown)
+        f"{ws.fleet}: forecasts as of {manifest.as_of}",
+        [*lines, *_withheld(int(withheld.sum())), *note],
+        records(_with_the_word(rows).drop(columns=["forecast", "decision"])),
+        _charts(ws, manifest, charted.head(MOST_CHARTS)),
     )
     ws.objects.put_text(f"reports/{html_report.SCRIPT_NAME}", html_report.script())
     return ws.objects.put_text(f"reports/{manifest.run_key}/index.html", text)
+
+
+def _withheld(forecasts: int) -> list[str]:
+    if not forecasts:
+        return []
+    what = "1 forecast is" if forecasts == 1 else f"{forecasts} forecasts are"
+    return [f"{what} withheld from the charts: the table has `{WITHHELD}` beside it."]
+
+
+def _with_the_word(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as the table shows them: of a forecast that is withheld the reason begins with that."""
+    why = f"{WITHHELD}: its 80 % interval is too wide for its level; " + rows["reason"]
+    return rows.assign(reason=rows["reason"].mask((rows["status"] == "ok") & (rows["confidence"] == WITHHELD), why))
 
 
 def _charts(ws: Workspace, manifest: Manifest, shown: pd.DataFrame) -> list[Chart]:
@@ -110,12 +133,11 @@ def _charts(ws: Workspace, manifest: Manifest, shown: pd.DataFrame) -> list[Char
     known = histories.known_rows(ws, as_of, manifest.data_version, list(shown["airport"]))
     by_airport = dict(tuple(known.groupby(AIRPORT)))
     charts = []
-    for airport, checksum in shown.itertuples(index=False, name=None):
-        result = ledger.load(ws.objects, manifest.run_key, airport, checksum)
-        if result is not None and airport in by_airport:
+    for airport, forecast in shown.itertuples(index=False, name=None):
+        if isinstance(forecast, str) and airport in by_airport:
             history = by_airport[airport]
             dates = [str(d.date()) for d in history[DS]]
-            charts.append(Chart(airport, dates, history[Y].tolist(), result.forecast))
+            charts.append(Chart(airport, dates, history[Y].tolist(), json.loads(forecast)))
     return charts
 
 

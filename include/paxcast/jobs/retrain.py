@@ -29,7 +29,7 @@ def retrain(ws: Workspace, request: Request, now: pd.Timestamp) -> dict[str, Any
     """
     run = open_run(ws, request)
     if request.dry_run:
-        return _planned_only(plan.plan(run, validate.validate(run)).manifest)
+        return _planned_only(ws, plan.plan(run, validate.validate(run)).manifest)
     with lease.held_by_this_process(ws, lease.of_date(request.as_of), request.request_id, run.run_key):
         return _line(run, now)
 
@@ -39,7 +39,7 @@ def _line(run: Run, now: pd.Timestamp) -> dict[str, Any]:
     manifest = plan.plan(run, validate.validate(run)).manifest
     before = ledger.finished(ws.objects, run.run_key)
     _tune_and_register(ws, manifest, before)
-    released = promote.promote(ws, run.run_key, manifest.as_of, now, run.request.backfill)
+    released = promote.promote(ws, run.run_key, manifest.manifest_id, now, run.request.backfill)
     forecast.publish(ws, released.release_id)
     page = report.write(ws, run.run_key, manifest.manifest_id)
     try:
@@ -53,7 +53,7 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
     batches = manifest.batches()
     still_open = [i for i, b in enumerate(batches) if any((a.airport, a.checksum) not in before for a in b)]
     if still_open:
-        with _session(ws) as session:
+        with session_of(ws) as session:
             for index in still_open:
                 try:
                     tune.tune_batch(session, ws, manifest.run_key, manifest.manifest_id, index)
@@ -64,7 +64,7 @@ def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -
 
 
 @contextmanager
-def _session(ws: Workspace) -> "Iterator[SparkSession | None]":
+def session_of(ws: Workspace) -> "Iterator[SparkSession | None]":
     if not tune.needs_spark(ws):
         yield None
         return
@@ -73,12 +73,15 @@ def _session(ws: Workspace) -> "Iterator[SparkSession | None]":
         yield session
 
 
-def _planned_only(manifest: Manifest) -> dict[str, Any]:
+def _planned_only(ws: Workspace, manifest: Manifest) -> dict[str, Any]:
+    done = ledger.finished(ws.objects, manifest.run_key)
     return {
         "run_key": manifest.run_key,
         "as_of": manifest.as_of,
         "dry_run": True,
         "planned": [a.airport for a in manifest.airports],
+        "would_refit": [a.airport for a in manifest.airports if (a.airport, a.checksum) not in done],
+        "already_done": [a.airport for a in manifest.airports if (a.airport, a.checksum) in done],
         "quarantined": list(manifest.quarantined),
     }
 

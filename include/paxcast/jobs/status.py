@@ -7,7 +7,7 @@ import pandas as pd
 
 from paxcast.core import calendar
 from paxcast.core.columns import AIRPORT, FLEET
-from paxcast.jobs import releases
+from paxcast.jobs import decide, releases
 from paxcast.jobs.workspace import Workspace
 
 
@@ -20,7 +20,7 @@ def status(ws: Workspace) -> list[dict[str, Any]]:
     seen = ws.tables.read("observations", [(FLEET, "=", ws.fleet)], [AIRPORT])[AIRPORT].unique()
     outcomes = _ordered(ws)
     newest = outcomes.drop_duplicates(AIRPORT).set_index(AIRPORT)
-    entries = _in_force(ws, outcomes)
+    entries = _in_force(ws)
     airports = sorted(set(seen) | set(newest.index))
     return [_row(a, newest, entries) for a in airports]
 
@@ -40,13 +40,14 @@ def _ordered(ws: Workspace) -> pd.DataFrame:
     return rows.sort_values(["instant", "released", "run_key", "finished", "attempt"], ascending=False)
 
 
-def _in_force(ws: Workspace, outcomes: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _in_force(ws: Workspace) -> dict[str, dict[str, Any]]:
     released = releases.current(ws)
     if released is None:
         return {}
     wanted = pd.DataFrame([(e.airport, e.run_key, e.checksum, e.version) for e in released.entries])
     wanted.columns = pd.Index(["airport", "run_key", "checksum", "version"])
-    merged = outcomes[outcomes["status"] == "ok"].merge(wanted, on=["airport", "run_key", "checksum"])
+    decided = decide.read(ws, sorted(wanted["run_key"].unique()))
+    merged = decided.merge(wanted, on=["airport", "run_key", "checksum"])
     return {row["airport"]: row for row in records(merged)}
 
 
@@ -61,8 +62,15 @@ def _row(airport: str, newest: pd.DataFrame, entries: dict[str, dict[str, Any]])
         "mase_naive": entry.get("mase_naive"),
         "as_of": entry.get("as_of") or (judged["as_of"] if judged is not None else None),
         "version": entry.get("version"),
-        "reason": judged["reason"] if judged is not None else "no run has looked at this airport yet",
+        "reason": _reason(judged, entry),
     }
+
+
+def _reason(judged: Any, entry: dict[str, Any]) -> str:
+    """Of an airport that is not ok, why; of the others, what was decided for the model in force."""
+    if judged is None:
+        return "no run has looked at this airport yet"
+    return str(judged["reason"] or entry.get("reason", ""))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

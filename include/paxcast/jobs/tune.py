@@ -2,23 +2,26 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from paxcast.adapters import spark
 from paxcast.adapters.spark import PackedHistory, WorkerResult
 from paxcast.core import calendar, identity, outcome
-from paxcast.core.columns import AIRPORT, DS, Y
+from paxcast.core.columns import AIRPORT, DS, FLEET, Y
 from paxcast.core.errors import BatchIncomplete, FutureDataRead
 from paxcast.core.identity import history_checksum
 from paxcast.core.manifest import Manifest, PlannedAirport
 from paxcast.core.search import Search
 from paxcast.core.tuning import TuningTask
-from paxcast.jobs import histories, ledger, plan, progress, searches
+from paxcast.jobs import fleet_models, histories, ledger, plan, progress, searches
+from paxcast.jobs.histories import Reported
 from paxcast.jobs.worker import AirportWorker
 from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -69,28 +72,65 @@ def _tuned(
     session: "SparkSession | None", ws: Workspace, manifest: Manifest, batch: int, still_open: Sequence[PlannedAirport]
 ) -> list[WorkerResult]:
     failures = ledger.attempts(ws.objects, manifest.run_key)
-    worker = AirportWorker(
-        store_root=ws.settings.store_root,
-        run_key=manifest.run_key,
-        fleet=manifest.fleet,
-        as_of=manifest.as_of,
+    tasks = {a.airport: task(ws, manifest, a.airport) for a in still_open}
+    worker = replace(
+        worker_of(ws, manifest.run_key, manifest.as_of, manifest.frequency, tasks, _all_of(tasks)),
         batch=batch,
-        frequency=manifest.frequency,
-        absent=ws.settings.source.absent,
         search=_search(session, ws),
-        memory_mb=ws.settings.spark.worker_memory_mb,
-        tasks={a.airport: task(ws, manifest, a.airport) for a in still_open},
         attempts={a.airport: failures.get((a.airport, a.checksum), 0) + 1 for a in still_open},
+        given=fleet_models.given(
+            ws, session, manifest.run_key, manifest.frequency, tasks, lambda: _whole_fleet(ws, manifest)
+        ),
     )
-    packed = _packed(ws, manifest, still_open)
+    planned = _packed(ws, manifest, still_open)
     wanted = {(a.airport, a.checksum) for a in still_open}
     watch = progress.Watch(ws.objects, manifest.run_key, f"batch {batch:02d}", wanted, failures)
     with progress.told(watch, progress.log_to(log)):
-        if ws.settings.search.mode != "per_airport" or session is None:
-            return [worker(history) for history in packed]
-        return spark.fan_out(
-            session, packed, worker, ws.settings.spark.partitions, ws.settings.search.seconds_per_airport
-        )
+        return spread(ws, session, worker, planned)
+
+
+def _all_of(tasks: dict[str, TuningTask]) -> dict[str, tuple[str, ...]]:
+    return {airport: task.candidates for airport, task in tasks.items()}
+
+
+def worker_of(
+    ws: Workspace,
+    run_key: str,
+    as_of: str,
+    frequency: str,
+    tasks: dict[str, TuningTask],
+    competing: dict[str, tuple[str, ...]],
+) -> AirportWorker:
+    """What tunes airports of a fleet, each by its task, and keeps the outcomes under a run key. First attempts.
+
+    competing: by airport, those of its task's candidates that may be published; the others are there to compare with.
+    """
+    return AirportWorker(
+        store_root=ws.settings.store_root,
+        run_key=run_key,
+        fleet=ws.fleet,
+        as_of=as_of,
+        batch=0,
+        frequency=frequency,
+        rules={airport: ws.settings.rules(airport) for airport in tasks},
+        competing=competing,
+        search=searches.by_name(ws.settings.search.algorithm),
+        memory_mb=ws.settings.spark.worker_memory_mb,
+        tasks=tasks,
+        attempts=dict.fromkeys(tasks, 1),
+    )
+
+
+def spread(
+    ws: Workspace, session: "SparkSession | None", worker: AirportWorker, packed: Sequence[PackedHistory]
+) -> list[WorkerResult]:
+    """Tune airports where the fleet's mode says: on Spark's workers, or one after another in this process."""
+    if not packed:
+        return []
+    if ws.settings.search.mode != "per_airport" or session is None:
+        return [worker(history) for history in packed]
+    seconds = ws.settings.search.seconds_per_airport
+    return spark.fan_out(session, packed, worker, ws.settings.spark.partitions, seconds)
 
 
 def needs_spark(ws: Workspace) -> bool:
@@ -110,10 +150,27 @@ def _search(session: "SparkSession | None", ws: Workspace) -> Search:
 
 def task(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
     """What is to be done for one airport, from the manifest alone."""
-    settings = ws.settings
+    seed = identity.seed(airport, manifest.fleet, calendar.parse_as_of(manifest.as_of), manifest.config_hash)
+    made = overridden(ws.settings, airport, task_of(ws.settings, ws.settings.candidates, manifest.horizon, seed))
+    return replace(made, champions=manifest.champions(airport), first=manifest.warm_starts())
+
+
+def overridden(settings: Settings, airport: str, task: TuningTask) -> TuningTask:
+    """The task with what the configuration says of this airport alone: a pinned method, stated parameters."""
+    own = settings.overrides.get(airport)
+    if own is None:
+        return task
+    space = {p.name: p for p in (*task.space, *own.fixed())}
+    candidates = (own.method,) if own.method else task.candidates
+    ordered = tuple(space[name] for name in sorted(space))
+    return replace(task, candidates=candidates, space=ordered, pinned=own.method is not None)
+
+
+def task_of(settings: Settings, candidates: Sequence[str], horizon: int, seed: int) -> TuningTask:
+    """What a fleet's configuration asks for, with no memory of earlier runs."""
     return TuningTask(
-        horizon=manifest.horizon,
-        candidates=settings.candidates,
+        horizon=horizon,
+        candidates=tuple(candidates),
         space=settings.search.parameters(),
         max_evals=settings.search.max_evals,
         patience=settings.search.patience,
@@ -122,10 +179,23 @@ def task(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
         recent_folds=settings.folds.recent,
         earlier_year_folds=settings.folds.earlier_years,
         margin=settings.promotion.margin,
-        seed=identity.seed(airport, manifest.fleet, calendar.parse_as_of(manifest.as_of), manifest.config_hash),
-        champion=manifest.champion(airport),
-        first=manifest.warm_starts(),
+        seed=seed,
     )
+
+
+def packed(rows: pd.DataFrame, reported: Reported | None = None) -> list[PackedHistory]:
+    """Histories as Spark takes them, in the order of their airports. rows: airport, ds, y.
+
+    reported: see `histories.reported`. A history that ends earlier gets one row more, no traffic in the last reported
+    period; those in between are absent, and treatment declares them zero. The checksum is that of its own rows.
+    """
+    return [_one(str(airport), group, reported) for airport, group in rows.groupby(AIRPORT, sort=True)]
+
+
+def periods(history: PackedHistory, code: str, absent: str) -> int:
+    """How many periods of a history have a value: where absent means zero, all from its first to its last."""
+    numbers = calendar.period_number(pd.Series(history.days.astype("datetime64[D]").astype("datetime64[ns]")), code)
+    return int(np.ptp(numbers)) + 1 if absent == "zero" else len(np.unique(numbers))
 
 
 def _packed(ws: Workspace, manifest: Manifest, still_open: Sequence[PlannedAirport]) -> list[PackedHistory]:
@@ -133,17 +203,35 @@ def _packed(ws: Workspace, manifest: Manifest, still_open: Sequence[PlannedAirpo
     as_of = calendar.parse_as_of(manifest.as_of)
     wanted = {a.airport: a.checksum for a in still_open}
     rows = histories.known_rows(ws, as_of, manifest.data_version, wanted)
-    packed = []
-    for airport, group in rows.groupby(AIRPORT, sort=True):
-        checksum = history_checksum(group)
-        if checksum != wanted[str(airport)]:
+    found = packed(rows, histories.reported(ws, as_of, manifest.frequency, manifest.data_version))
+    for history in found:
+        if history.checksum != wanted[history.airport]:
             raise FutureDataRead(
-                f"{airport}: its history at version {manifest.data_version} of the store has checksum {checksum}, and "
-                f"{wanted[str(airport)]} was planned. The store was rewritten: plan the run again with --force"
+                f"{history.airport}: its history at version {manifest.data_version} of the store has checksum "
+                f"{history.checksum}, and {wanted[history.airport]} was planned. The store was rewritten: plan the run "
+                "again with --force"
             )
-        days = group[DS].to_numpy().astype("datetime64[D]").astype(np.int64)
-        packed.append(PackedHistory(str(airport), checksum, days, group[Y].to_numpy(dtype=np.float64)))
-    return packed
+    return found
+
+
+def _whole_fleet(ws: Workspace, manifest: Manifest) -> list[PackedHistory]:
+    """The history of every airport that the run found fit, whichever of them this manifest is about."""
+    of_run = [(FLEET, "=", ws.fleet), ("run_key", "=", manifest.run_key)]
+    judged = ws.tables.read("quality", of_run, [AIRPORT, "quarantined"])
+    fit = set(judged.loc[~judged["quarantined"].astype(bool), AIRPORT])
+    as_of = calendar.parse_as_of(manifest.as_of)
+    rows = histories.known_rows(ws, as_of, manifest.data_version)
+    reported = histories.reported(ws, as_of, manifest.frequency, manifest.data_version)
+    return packed(rows[rows[AIRPORT].isin(fit)], reported)
+
+
+def _one(airport: str, group: pd.DataFrame, reported: Reported | None) -> PackedHistory:
+    ds, y = pd.DatetimeIndex(group[DS]), group[Y].to_numpy(dtype=np.float64)
+    if reported is not None:
+        empty = reported.after(ds.max())
+        ds, y = pd.DatetimeIndex(ds.append(empty)), np.append(y, np.zeros(len(empty)))
+    days = ds.to_numpy().astype("datetime64[D]").astype(np.int64)
+    return PackedHistory(airport, history_checksum(group), days, y)
 
 
 def _report(

@@ -2,22 +2,27 @@
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from paxcast.adapters.limits import deadline, memory_limit
 from paxcast.adapters.object_store import ObjectStore
 from paxcast.adapters.spark import PackedHistory, WorkerResult
-from paxcast.core import outcome, tuning
+from paxcast.core import airport_model, fleet_model, outcome, tuning
+from paxcast.core.candidates import Candidate
+from paxcast.core.candidates.given import Given
 from paxcast.core.candidates.registry import CANDIDATES
 from paxcast.core.columns import DS, Y
 from paxcast.core.errors import AirportTimeout, AirportTooLarge
 from paxcast.core.outcome import Outcome
+from paxcast.core.past import Past
 from paxcast.core.search import Search
-from paxcast.core.series import Series, regular
-from paxcast.core.tuning import TuningTask
+from paxcast.core.treatment import Raw, Rules, on_grid
+from paxcast.core.tuning import Tuned, TuningTask
 from paxcast.jobs import ledger, searches
 
 MOST_WORKERS_LOST = 2  # fewer than the four tries that Spark gives a task, so that its other airports get their turn
@@ -33,11 +38,13 @@ class AirportWorker:
     as_of: str
     batch: int
     frequency: str
-    absent: str
+    rules: dict[str, Rules]
+    competing: dict[str, tuple[str, ...]]  # the candidates of its task that may be published
     search: Search
     memory_mb: int
     tasks: dict[str, TuningTask]
     attempts: dict[str, int]
+    given: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # what the fleet's model forecast, by cutoff
 
     def __call__(self, history: PackedHistory) -> WorkerResult:
         objects = ObjectStore(self.store_root)
@@ -65,15 +72,24 @@ class AirportWorker:
                 deadline(self.tasks[history.airport].seconds, "tuning"),
                 memory_limit(self.memory_mb, "tuning"),
             ):
-                series = _series(history, self.frequency, self.absent)
-                tuned = tuning.tune(series, self.tasks[history.airport], CANDIDATES, self.search)
-                values = outcome.tuned_values(series, tuned)
+                past, task = self._past(history), self.tasks[history.airport]
+                tuned = tuning.tune(past, task, self._candidates(history.airport), self.search)
+                values = outcome.tuned_values(past, tuned, self.competing[history.airport])
+                values |= {"pinned": task.pinned, "reason": _reason(task, tuned, self.competing[history.airport])}
                 json.dumps(values, allow_nan=False)  # a ValueError here, not where the outcome is stored
-                return values, tuned.fitted.to_json()
+                return values, airport_model.as_text(tuned)
         except (AirportTimeout, AirportTooLarge) as err:
             return {"status": outcome.FAILED, "reason": str(err)}, None
         except Exception as err:  # noqa: BLE001 - one airport must not end the batch: it becomes a counted row, retried
             return {"status": outcome.FAILED, "reason": f"{type(err).__name__}: {err}"}, None
+
+    def _past(self, history: PackedHistory) -> Past:
+        return Past(raw_of(history, self.frequency), self.rules[history.airport])
+
+    def _candidates(self, airport: str) -> Mapping[str, Candidate]:
+        """All there are, the fleet's model with what it forecast of this airport."""
+        by_cutoff = {end: np.array(values) for end, values in self.given.get(airport, {}).items()}
+        return {**CANDIDATES, fleet_model.NAME: Given(fleet_model.NAME, by_cutoff)} if by_cutoff else CANDIDATES
 
     def _outcome(self, history: PackedHistory, seconds: float, values: dict[str, Any]) -> Outcome:
         return Outcome(
@@ -90,6 +106,16 @@ class AirportWorker:
         )
 
 
+def _reason(task: TuningTask, tuned: Tuned, competing: tuple[str, ...]) -> str:
+    """Why the method that a person has pinned has no forecast; empty where it has one, and where none is pinned."""
+    entered = {entrant.specification.candidate for entrant in tuned.entrants}
+    if not task.pinned or entered.intersection(competing):
+        return ""
+    method = ", ".join(competing)
+    why = f"could not be fitted: {tuned.left_out[method]}" if method in tuned.left_out else "was not tried"
+    return f"{method}, which overrides pin, {why}; seasonal naive is published"
+
+
 def _lost(workers: int) -> dict[str, Any]:
     """The outcome of an airport that its workers did not survive: others of its Spark task must get their turn."""
     return {
@@ -99,6 +125,7 @@ def _lost(workers: int) -> dict[str, Any]:
     }
 
 
-def _series(history: PackedHistory, frequency: str, absent: str) -> Series:
+def raw_of(history: PackedHistory, frequency: str) -> Raw:
+    """A history on its grid, from the row that Spark was handed. Raises ValueError for rows off the grid."""
     dates = pd.DatetimeIndex(history.days.astype("datetime64[D]").astype("datetime64[ns]"))
-    return regular(history.airport, pd.DataFrame({DS: dates, Y: history.values}), frequency, absent)
+    return on_grid(history.airport, pd.DataFrame({DS: dates, Y: history.values}), frequency)

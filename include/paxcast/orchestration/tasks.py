@@ -109,7 +109,7 @@ def promote(fleet: str, planned: Planned) -> None:
 
     now = pd.Timestamp.now(tz="UTC")
     with _working_on(fleet, planned) as ws:
-        made = job(ws, planned["run_key"], planned["as_of"], now, dag_run.is_backfill())
+        made = job(ws, planned["run_key"], planned["manifest_id"], now, dag_run.is_backfill())
         dag_run.hand_on(RELEASE, made.release_id)
     _red_if_open(ws, planned)
 

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 from prophet.serialize import model_from_json
 
+from paxcast.core import prophet_map
 from paxcast.core.candidates.prophet import ProphetCandidate
 from paxcast.core.errors import FitFailed
+from paxcast.core.folds import Fold
 from paxcast.core.outcome import tuned_values
 from paxcast.core.space import parse_space
-from paxcast.core.tuning import tune
+from paxcast.core.treatment import Rules
+from paxcast.core.tuning import split, tune
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +105,75 @@ def test_a_fit_leaves_no_files_behind(fit):
     assert {path for path in Path(cmdstanpy._TMPDIR).rglob("*") if path.is_file()} <= before
 
 
-def test_tuning_finds_the_better_of_two_prophets_and_gives_the_same_numbers_twice(make_series, tuner):
+# --- the history that is fitted on
+
+
+@pytest.mark.parametrize(("frequency", "year"), [("MS", 12), ("W", 52), ("D", 364)])
+def test_fitted_on_the_last_years_it_is_as_fitted_on_a_history_of_these_alone(make_series, growing, frequency, year):
+    series = make_series(growing(4 * year, growth=1.1, noise=0.1, season=year), frequency)
+    some = ProphetCandidate().fit(series, {"history_years": 3}, seed=1, seconds=30)
+    alone = ProphetCandidate().fit(series.tail(3 * year), {}, seed=1, seconds=30)
+    assert some.to_json() == alone.to_json()
+    assert len(some.series.y) == 3 * year
+    assert some.forecast(5).tolist() == alone.forecast(5).tolist()
+
+
+@pytest.mark.parametrize("years", [0, 3, 10, 3.0])
+def test_no_years_and_more_years_than_there_are_mean_all_of_them(fit, monthly, years):
+    assert fit(history_years=years).to_json() == monthly.to_json()
+
+
+@pytest.mark.parametrize("years", [0, 3, 5])
+def test_a_fold_is_forecast_as_a_fit_on_the_last_years_before_it(make_series, growing, years):
+    series, fold = make_series(growing(120, growth=1.05, noise=0.05)), Fold(100, 12, "recent")
+    evaluator = ProphetCandidate().prepare(series, seed=1, seconds=30)
+    parameters = {"history_years": years, "n_changepoints": 5}
+    fitted = ProphetCandidate().fit(series.head(100), parameters, seed=1, seconds=30)
+    np.testing.assert_allclose(evaluator.forecast(parameters, fold), fitted.forecast(12), rtol=1e-9)
+    assert evaluator.fitted_by(parameters, fold) == fitted.fitted_by
+
+
+def test_a_fold_of_years_without_a_second_one_has_no_yearly_season_as_the_fit_has_none(make_series, growing):
+    series, fold = make_series(growing(900, growth=1.001, noise=0.05, season=7), "D"), Fold(850, 12, "recent")
+    evaluator = ProphetCandidate().prepare(series, seed=1, seconds=30)
+    parameters = {"history_years": 1}
+    fitted = ProphetCandidate().fit(series.head(850), parameters, seed=1, seconds=30)
+    assert set(fitted.model.seasonalities) == {"weekly"}
+    assert evaluator.fitted_by(parameters, fold) == fitted.fitted_by == prophet_map.EXACT
+    np.testing.assert_allclose(evaluator.forecast(parameters, fold), fitted.forecast(12), rtol=1e-9)
+
+
+def test_a_fold_of_a_treated_past_is_fitted_on_what_was_treated_before_its_cutoff(make_past, growing):
+    y = growing(120, growth=1.05, noise=0.05)
+    y[30], y[60:63], y[101:] = 1e5, np.nan, 1.0
+    past = make_past([0.0, 0.0, *y], rules=Rules(), start="2001-11-01")
+    evaluator = ProphetCandidate().prepare(past, seed=1, seconds=30)
+    fitted = ProphetCandidate().fit(past.head(100), {}, seed=1, seconds=30)
+    assert len(fitted.series.y) == 98
+    np.testing.assert_allclose(evaluator.forecast({}, Fold(100, 12, "recent")), fitted.forecast(12), rtol=1e-9)
+
+
+def test_parameters_that_are_not_prophets_are_left_to_those_who_know_them(fit, monthly):
+    assert fit(anchor=0.9, anchor_damping=0.9).to_json() == monthly.to_json()
+
+
+# --- from end to end
+
+
+def test_tuning_finds_the_better_of_two_prophets_and_gives_the_same_numbers_twice(make_past, tuner):
     days = np.arange(126)
-    series = make_series(np.round(300 + 4 * days + 60 * np.sin(2 * np.pi * days / 7)), "D", start="2020-01-01")
+    past = make_past(np.round(300 + 4 * days + 60 * np.sin(2 * np.pi * days / 7)), "D", start="2020-01-01")
     task = tuner.task(
         candidates=("seasonal_naive", "prophet"),
         space=parse_space({"growth": {"choice": ["flat", "linear"]}}),
         horizon=14,
     )
     search = tuner.grid({"growth": "flat"}, {"growth": "linear"})
-    one, two = (tune(series, task, tuner.candidates(ProphetCandidate()), search) for _ in range(2))
-    assert one.specification.as_json() == {"candidate": "prophet", "parameters": {"growth": "linear"}}
-    assert one.cv_mase < one.cv_mase_naive
-    assert one.fitted.to_json() == two.fitted.to_json()
-    assert tuned_values(series, one) == tuned_values(series, two)
+    one, two = (tune(past, task, tuner.candidates(ProphetCandidate()), search) for _ in range(2))
+    naive, prophet = one.entrants
+    assert prophet.specification.as_json() == {"candidate": "prophet", "parameters": {"growth": "linear"}}
+    for window, by_naive, by_prophet in zip(one.windows, naive.folds, prophet.folds, strict=True):
+        assert window.mase(by_prophet) < window.mase(by_naive)
+    assert set(prophet.fitted_by) == {split(past, w) for w in (*one.windows, one.test_window)} | {"published"}
+    assert prophet.fitted.to_json() == two.entrants[1].fitted.to_json()
+    assert tuned_values(past, one, task.candidates) == tuned_values(past, two, task.candidates)

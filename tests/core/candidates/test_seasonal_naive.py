@@ -43,6 +43,6 @@ def test_what_was_fitted_does_not_change_with_the_series(make_series):
     assert fitted.forecast(1).tolist() == [12]
 
 
-def test_candidates_are_known_by_their_own_names_and_only_prophet_is_searched():
+def test_candidates_are_known_by_their_own_names_and_only_those_of_prophet_are_searched():
     assert {name: candidate.name for name, candidate in CANDIDATES.items()} == {name: name for name in CANDIDATES}
-    assert {name for name, candidate in CANDIDATES.items() if candidate.searched} == {"prophet"}
+    assert {name for name, candidate in CANDIDATES.items() if candidate.searched} == {"prophet", "anchored_prophet"}

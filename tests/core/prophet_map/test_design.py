@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,55 @@ def test_what_has_been_evaluated_before_changes_no_number(make_series):
     forward = {repr(a): evaluator.forecast(*a).tolist() for a in asked}
     backward = {repr(a): pickle.loads(pickle.dumps(other)).forecast(*a).tolist() for a in reversed(asked)}
     assert forward == backward
+
+
+def design(series):
+    return ProphetCandidate().prepare(series, seed=1, seconds=30).design
+
+
+@settings(max_examples=20, deadline=None)
+@given(PARAMETERS, st.sampled_from(sorted(LENGTHS)), st.floats(0.05, 0.3), st.floats(0.5, 0.9))
+def test_a_window_of_other_values_is_fitted_on_these_in_the_last_periods_before_its_end(
+    make_series, parameters, frequency, begin, share
+):
+    series = make_series(traffic(frequency), frequency)
+    rows = int(share * len(series.y))
+    own = series.head(rows).tail(int((1 - begin) * rows))
+    treated = replace(own, y=own.y[::-1] * 1.3)  # what treatment made of them
+    real = ProphetCandidate().fit(treated, parameters, seed=1, seconds=30)
+    window = design(series).window(rows, None if real.model.yearly_seasonality else "yearly", treated.y)
+    prior = window.prior(parameters)
+    if window.uncovered(prior):
+        assert real.fitted_by.startswith("CmdStan")
+        return
+    fitted, forecast = window.fitted_and_ahead(prior, 10)
+    np.testing.assert_allclose(forecast, real.forecast(10), rtol=1e-8)
+    past = real.model.predict(pd.DataFrame({"ds": treated.ds}))["yhat"]
+    np.testing.assert_allclose(fitted, past, rtol=1e-8)
+
+
+def test_a_window_of_the_historys_own_values_is_the_same_whether_these_are_stated_or_not(make_series):
+    series = make_series(traffic("MS"))
+    one, two = design(series).window(90, None, series.y[:90]), replace(design(series), y=series.y).window(90)
+    for a, b in zip(one.fitted_and_ahead(one.prior({}), 12), two.fitted_and_ahead(two.prior({}), 12), strict=True):
+        assert a.tolist() == b.tolist()
+
+
+def test_fitted_values_and_what_comes_after_are_one_line_cut_at_the_end_of_the_window(make_series):
+    window = design(make_series(traffic("MS"))).window(90, None, traffic("MS")[30:90])
+    prior = window.prior({})
+    fitted, forecast = window.fitted_and_ahead(prior, 12)
+    assert (fitted.shape, forecast.shape, window.rows) == ((60,), (12,), 60)
+    assert forecast.tolist() == window.forecast(prior, 12).tolist()
+    still = design(make_series(traffic("MS"))).window(90, None, np.full(60, 7.0))
+    assert [values.tolist() for values in still.fitted_and_ahead(still.prior({}), 2)] == [[7.0] * 60, [7.0] * 2]
+
+
+def test_the_design_of_a_history_reads_its_dates_and_never_its_traffic(make_series, make_past):
+    y = traffic("MS")
+    of_series, of_past = design(make_series(y)), design(make_past([0.0, *[np.nan] * 9, *y[10:]]))
+    assert of_series.x.tolist() == of_past.x.tolist()
+    assert of_series.y.tolist() == of_past.y.tolist() == list(range(len(y)))
 
 
 @pytest.mark.parametrize("value", [0.0, 42.0])

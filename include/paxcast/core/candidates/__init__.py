@@ -1,4 +1,4 @@
-"""Forecasters that compete for an airport. A new one is one file here and one line in `CANDIDATES`."""
+"""Forecasters that compete for an airport. A new one is one file here, called as it is, that ends with `CANDIDATES`."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,6 +35,23 @@ class Fitted(Protocol):
         """Everything needed to forecast again, as text: what the registry keeps. Nothing pickled."""
 
 
+class History(Protocol):
+    """A history that can be cut: a `Series`, or a `Past`, which is treated anew at each cutoff."""
+
+    @property
+    def airport(self) -> str: ...
+
+    @property
+    def frequency(self) -> str: ...
+
+    @property
+    def ds(self) -> npt.NDArray[np.datetime64]:
+        """[T] period starts; a cutoff is a number of these."""
+
+    def head(self, periods: int) -> Series:
+        """What may be trained on before that cutoff; it ends there, and may begin later than the history."""
+
+
 class Evaluator(Protocol):
     """A candidate prepared on one history, to forecast its folds with many parameters. Picklable."""
 
@@ -46,15 +63,24 @@ class Evaluator(Protocol):
 
 
 class Candidate(Protocol):
-    """A kind of forecaster. `searched` tells whether its parameters are searched or it has none."""
+    """A kind of forecaster. `searched`: the names of its parameters that may be searched, none if it has none.
 
-    name: str
-    searched: bool
+    `cost`: CPU seconds of one fit on ten years of months, about (benchmarks/candidates.py).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def searched(self) -> tuple[str, ...]: ...
+
+    @property
+    def cost(self) -> float: ...
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> Fitted:
         """Fit on a history, within about `seconds`. Raises FitFailed when this history cannot be fitted."""
 
-    def prepare(self, series: Series, *, seed: int, seconds: float) -> Evaluator:
+    def prepare(self, history: History, *, seed: int, seconds: float) -> Evaluator:
         """Whatever does not depend on the parameters, done once for a history. Raises FitFailed."""
 
 
@@ -63,12 +89,12 @@ class Refitting:
     """The plain evaluator: fits the candidate anew on each fold's past."""
 
     candidate: Candidate
-    series: Series
+    history: History
     seed: int
     seconds: float
 
     def forecast(self, parameters: Parameters, fold: Fold) -> npt.NDArray[np.float64]:
-        past = self.series.head(fold.cutoff)
+        past = self.history.head(fold.cutoff)
         return self.candidate.fit(past, parameters, seed=self.seed, seconds=self.seconds).forecast(fold.horizon)
 
     def fitted_by(self, parameters: Parameters, fold: Fold) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core import calendar
-from paxcast.core.candidates import Refitting
+from paxcast.core.candidates import Candidate, History, Refitting
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
 
@@ -34,11 +34,15 @@ class SeasonalNaive:
     """Needs no parameters and no search. A history shorter than a season repeats what there is."""
 
     name = "seasonal_naive"
-    searched = False
+    searched = ()
+    cost = 0.0
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedSeasonalNaive:
         season = calendar.frequency(series.frequency).season
         return FittedSeasonalNaive(series.y[-season:].copy(), str(series.ds[-1])[:10], series.frequency)
 
-    def prepare(self, series: Series, *, seed: int, seconds: float) -> Refitting:
-        return Refitting(self, series, seed, seconds)
+    def prepare(self, history: History, *, seed: int, seconds: float) -> Refitting:
+        return Refitting(self, history, seed, seconds)
+
+
+CANDIDATES: tuple[Candidate, ...] = (SeasonalNaive(),)

@@ -1,7 +1,7 @@
 """Many fits on windows of one history: Prophet builds the features once, a window is prepared once, a fit is arrays.
 
-A window is the first `rows` periods. Prophet would scale time and traffic anew on it, and place its changepoints; so
-does this. It holds for features that depend on the date alone: seasonalities and holidays. Extra regressors are
+A window is some periods in a row. Prophet would scale time and traffic anew on it, and place its changepoints; so does
+this. It holds for features that depend on the date alone: seasonalities and holidays. Extra regressors are
 standardised on the window, and conditional seasonalities need columns: models with these are fitted by `fit`.
 """
 
@@ -41,21 +41,26 @@ class Design:
     holiday: npt.NDArray[np.bool_]
     defaults: Mapping[str, Value]
 
-    def window(self, rows: int, without: str | None = None) -> "Window":
-        """The first `rows` periods prepared for fits; the seasonality `without` left out."""
+    def window(self, rows: int, without: str | None = None, y: Array | None = None) -> "Window":
+        """The first `rows` periods prepared for fits; the seasonality `without` left out.
+
+        With y, [W] traffic, the last W of these periods, with these values in the place of the history's.
+        """
         kept = [i for i, name in enumerate(self.names) if name.split("_delim_")[0] != without]
-        x = np.ascontiguousarray(self.x[:, kept]) if kept else np.zeros((len(self.y), 1))
-        t = (self.ds - self.ds[0]) / (self.ds[rows - 1] - self.ds[0])
-        y = self.y[:rows]
+        y = self.y[:rows] if y is None else y
+        ds, x = self.ds[rows - len(y) :], self.x[rows - len(y) :]
+        x = np.ascontiguousarray(x[:, kept]) if kept else np.zeros((len(ds), 1))
+        t = (ds - ds[0]) / (ds[len(y) - 1] - ds[0])
         y_scale = float(np.max(np.abs(y))) or 1.0
-        prepared = moments(Data(t=t[:rows], x=x[:rows], y=y / y_scale))
+        prepared = moments(Data(t=t[: len(y)], x=x[: len(y)], y=y / y_scale))
         holiday = self.holiday[kept] if kept else np.zeros(1, dtype=bool)
         return Window(prepared, t, x, y_scale, holiday, self.defaults, bool(y.min() == y.max()))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A training window: its moments, and `t`: [N] and `x`: [N, K] of the whole history on the window's scale."""
+    """A training window: its moments, and `t`: [N] and `x`: [N, K] from its beginning to the end of the history, on
+    the window's scale."""
 
     prepared: Moments
     t: Array
@@ -89,11 +94,17 @@ class Window:
 
     def forecast(self, prior: Prior, horizon: int) -> Array:
         """The `horizon` periods after the window, [H] traffic: what Prophet fitted at the mode would predict."""
+        return self.fitted_and_ahead(prior, horizon)[1]
+
+    def fitted_and_ahead(self, prior: Prior, horizon: int) -> tuple[Array, Array]:
+        """The window as Prophet fitted at the mode sees it, [W] traffic, and the `horizon` periods after it, [H]."""
+        end = self.rows + horizon
         if self.constant:  # Prophet's shortcut: the value it always had
-            return np.full(horizon, self.prepared.data.y[0] * self.y_scale)
-        ahead = slice(self.rows, self.rows + horizon)
-        future = Data(t=self.t[ahead], x=self.x[ahead], y=self.t[:0])
-        return fitted_values(future, prior, maximum(self.prepared, prior)) * self.y_scale
+            values = np.full(end, self.prepared.data.y[0] * self.y_scale)
+        else:
+            every = Data(t=self.t[:end], x=self.x[:end], y=self.t[:0])
+            values = fitted_values(every, prior, maximum(self.prepared, prior)) * self.y_scale
+        return values[: self.rows], values[self.rows :]
 
 
 def changepoint_rows(rows: int, many: int, share: float) -> npt.NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """MLflow: runs, model versions, aliases. Every write is idempotent by key: asked twice, it is done once."""
 
-import fcntl
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 # Before MLflow is imported: a server that is down is noticed within seconds (its defaults block for four minutes), no
 # two lines and a bar per model, no telemetry.
@@ -26,24 +25,32 @@ for _name, _value in {
 
 import mlflow  # noqa: E402
 from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+from mlflow.entities.model_registry import ModelVersion  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.models import ModelSignature  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
-from mlflow.types import ColSpec, Schema  # noqa: E402
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema  # noqa: E402
 
-from paxcast.core.errors import InfrastructureError  # noqa: E402
+from paxcast.adapters.mlflow_registry.connection import artifact_root, one_at_a_time, reaching  # noqa: E402
 
-MODEL_CODE = Path(__file__).parent / "mlflow_models"
-SIGNATURE = ModelSignature(Schema([ColSpec("datetime", "ds")]), Schema([ColSpec("double", "yhat")]))
+MODEL_CODE = Path(__file__).parents[1] / "mlflow_models"
+SIGNATURE = ModelSignature(
+    Schema([ColSpec("datetime", "ds")]),
+    Schema([ColSpec("double", "yhat")]),
+    ParamSchema([ParamSpec("rule", DataType.string, "")]),  # empty: the model's own
+)
 PAGE = 1000
+MOST_METRICS = 1000  # that MLflow takes at once: the losses of two candidates' searches may be more
 TRACKING = "MLFLOW_TRACKING_URI"
+RULE = "rule"  # the tag of a version: the rule that it forecasts by as published
 ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """One evaluation of a search, as a run of its own under its airport's."""
+    """One evaluation of a candidate's search, as a run of its own under its airport's."""
 
+    candidate: str
     number: int
     params: Mapping[str, str]
     loss: float | None
@@ -59,10 +66,11 @@ class AirportRun:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    search_loss: list[float]  # by evaluation
+    search_loss: Mapping[str, list[float]]  # by candidate and evaluation
     trials: Sequence[TrialRun] = ()  # those that get runs of their own
     tables: Mapping[str, str]  # file name -> text
-    candidate: str
+    weights: Mapping[str, Mapping[str, float]]  # by rule, of each candidate
+    rule: str  # the one that it predicts with unless told another
     model_json: str
 
 
@@ -71,7 +79,7 @@ class Registry:
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
         self.tracking_uri, self.experiment = tracking_uri, experiment
-        with _reaching(tracking_uri), _one_at_a_time(tracking_uri):
+        with reaching(tracking_uri), one_at_a_time(tracking_uri):
             self.client = MlflowClient(tracking_uri, tracking_uri)
             self.experiment_id = self._experiment()
 
@@ -80,7 +88,7 @@ class Registry:
         if found is not None:
             return str(found.experiment_id)
         try:
-            return str(self.client.create_experiment(self.experiment, _artifact_root(self.tracking_uri)))
+            return str(self.client.create_experiment(self.experiment, artifact_root(self.tracking_uri)))
         except MlflowException as err:
             found = self.client.get_experiment_by_name(self.experiment)
             if err.error_code != ALREADY_EXISTS or found is None:
@@ -89,7 +97,7 @@ class Registry:
 
     def parent_run(self, run_key: str, tags: Mapping[str, str]) -> str:
         """The id of the run that a fleet's airports hang under; made if it is missing."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             query = f"tags.run_key = '{run_key}' and tags.kind = 'fleet'"
             if not self._runs(query):
                 all_tags = {"kind": "fleet", "run_key": run_key, "idem_key": run_key, "mlflow.runName": run_key, **tags}
@@ -98,27 +106,29 @@ class Registry:
 
     def airport_runs(self, run_key: str) -> dict[str, str]:
         """idem_key -> run id of every airport's run that was begun under a run key."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             return self._runs(f"tags.run_key = '{run_key}' and tags.kind = 'airport'")
 
     def versions(self, run_key: str) -> dict[str, int]:
         """idem_key -> model version of everything registered under a run key."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             found: dict[str, int] = {}
-            token = None
-            while True:
-                page = self.client.search_model_versions(
-                    f"tags.run_key = '{run_key}'", max_results=PAGE, page_token=token
-                )
-                for v in page:
-                    found[v.tags["idem_key"]] = min(int(v.version), found.get(v.tags["idem_key"], int(v.version)))
-                token = page.token
-                if not token:
-                    return found
+            for v in self._versions(run_key):
+                found[v.tags["idem_key"]] = min(int(v.version), found.get(v.tags["idem_key"], int(v.version)))
+            return found
+
+    def tag_versions(self, run_key: str, tag: str, wanted: Mapping[tuple[str, int], str]) -> int:
+        """Give versions registered under a run key, by (model, version), a tag; how many did not have it yet."""
+        with reaching(self.tracking_uri):
+            there = {(v.name, int(v.version)): v.tags.get(tag) for v in self._versions(run_key)}
+            other = {key: value for key, value in sorted(wanted.items()) if key in there and there[key] != value}
+            for (model, number), value in other.items():
+                self.client.set_model_version_tag(model, str(number), tag, value)
+            return len(other)
 
     def register(self, parent: str, run: AirportRun, run_id: str | None) -> tuple[str, int]:
         """Log one airport, register its model; the run's id and the version. `run_id`: begun by an earlier try."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             if run_id is None:
                 tags = {**run.tags, "kind": "airport", "idem_key": run.idem_key, "mlflow.parentRunId": parent}
                 run_id = str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
@@ -126,12 +136,13 @@ class Registry:
             self._log_trials(run_id, run)
             with self._run(run_id):
                 info = _log_model(run)
-            made = self._version(run.model, info.model_uri, run_id, info.model_id, run.idem_key, run.tags)
+            tags = {**run.tags, RULE: run.rule}
+            made = self._version(run.model, info.model_uri, run_id, info.model_id, run.idem_key, tags)
             return run_id, made
 
     def register_release(self, name: str, forecasts: Path, parent: str, idem_key: str, tags: Mapping[str, str]) -> int:
         """Register a release as one model of the fleet; its version. Registered already, that version."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             made = self.client.search_model_versions(f"name = '{name}' and tags.idem_key = '{idem_key}'")
             if made:
                 return min(int(v.version) for v in made)
@@ -147,7 +158,7 @@ class Registry:
 
     def alias(self, model: str, alias: str) -> int | None:
         """The version an alias points at, or None."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             try:
                 return int(self.client.get_model_version_by_alias(model, alias).version)
             except MlflowException as err:
@@ -157,7 +168,7 @@ class Registry:
 
     def set_alias(self, model: str, alias: str, to_version: int) -> None:
         """Point an alias at a version."""
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             self.client.set_registered_model_alias(model, alias, str(to_version))
 
     def log_fleet(self, parent: str, metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
@@ -166,7 +177,7 @@ class Registry:
         Logged again after a rerun, they are the next step: MLflow copies a run's metrics to each model that is logged
         in it later, a release, and fails on two values of one step.
         """
-        with _reaching(self.tracking_uri):
+        with reaching(self.tracking_uri):
             step = max((len(self.client.get_metric_history(parent, name)) for name in metrics), default=0)
             self.client.log_batch(parent, metrics=_metrics(metrics, step))
             for name, text in files.items():
@@ -189,6 +200,16 @@ class Registry:
             if before is not None:
                 os.environ[TRACKING] = before
 
+    def _versions(self, run_key: str) -> Iterator[ModelVersion]:
+        token = None
+        while True:
+            query = f"tags.run_key = '{run_key}'"
+            page = self.client.search_model_versions(query, max_results=PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
     def _runs(self, query: str) -> dict[str, str]:
         found: dict[str, str] = {}
         token = None
@@ -203,10 +224,17 @@ class Registry:
                 return found
 
     def _log(self, run_id: str, run: AirportRun) -> None:
-        steps = [Metric("search_loss", loss, 0, step) for step, loss in enumerate(run.search_loss)]
+        steps = [
+            Metric(f"search_loss.{name}", loss, 0, step)
+            for name, losses in run.search_loss.items()
+            for step, loss in enumerate(losses)
+        ]
         params = [Param(k, v) for k, v in run.params.items()]
         tags = [RunTag(k, v) for k, v in run.tags.items()]
-        self.client.log_batch(run_id, metrics=[*_metrics(run.metrics), *steps], params=params, tags=tags)
+        metrics = [*_metrics(run.metrics), *steps]
+        self.client.log_batch(run_id, metrics=metrics[:MOST_METRICS], params=params, tags=tags)
+        for first in range(MOST_METRICS, len(metrics), MOST_METRICS):
+            self.client.log_batch(run_id, metrics=metrics[first : first + MOST_METRICS])
         for name, text in run.tables.items():
             self.client.log_text(run_id, text, name)
 
@@ -214,11 +242,13 @@ class Registry:
         """The runs of the trials that an earlier try has not made."""
         there = self._runs(f"tags.mlflow.parentRunId = '{parent}'") if run.trials else {}
         for trial in run.trials:
-            key = f"{run.idem_key}/trial-{trial.number:04d}"
+            key = f"{run.idem_key}/{trial.candidate}/trial-{trial.number:04d}"
             if key not in there:
                 tags = {"kind": "trial", "idem_key": key, "mlflow.parentRunId": parent, "reason": trial.reason[:500]}
                 tags |= {name: run.tags[name] for name in ("run_key", "airport") if name in run.tags}
-                made = self.client.create_run(self.experiment_id, tags=tags, run_name=f"trial {trial.number}")
+                made = self.client.create_run(
+                    self.experiment_id, tags=tags, run_name=f"{trial.candidate} trial {trial.number}"
+                )
                 params = [Param(k, v) for k, v in trial.params.items()]
                 loss = {} if trial.loss is None else {"loss": trial.loss}
                 self.client.log_batch(made.info.run_id, metrics=_metrics(loss), params=params)
@@ -237,21 +267,25 @@ class Registry:
 
 
 def _log_model(run: AirportRun) -> Any:
-    if run.candidate == "prophet":
+    """Prophet alone is MLflow's own flavour; a combination is a model from code, with its data as configuration.
+
+    So is a Prophet fitted without calendar effects: by itself it would forecast without them.
+    """
+    values = json.loads(run.model_json)
+    alone = {name for weights in run.weights.values() for name in weights} == {"prophet"}
+    if alone and values.get("calendar") is None:
         from prophet.serialize import model_from_json
 
         return mlflow.prophet.log_model(
-            model_from_json(run.model_json),
+            model_from_json(values["members"]["prophet"]["fitted"]),
             name="model",
             signature=SIGNATURE,
             pip_requirements=_pins("mlflow", "prophet", "pandas"),
         )
-    import json
-
     return mlflow.pyfunc.log_model(
         name="model",
-        python_model=str(MODEL_CODE / f"{run.candidate}.py"),
-        model_config=json.loads(run.model_json),
+        python_model=str(MODEL_CODE / "airport.py"),
+        model_config={**values, "weights": {rule: dict(w) for rule, w in run.weights.items()}, "rule": run.rule},
         signature=SIGNATURE,
         pip_requirements=_pins("mlflow", "pandas"),
     )
@@ -263,40 +297,3 @@ def _metrics(values: Mapping[str, float], step: int = 0) -> list[Metric]:
 
 def _pins(*packages: str) -> list[str]:
     return [f"{package}=={version(package)}" for package in packages]
-
-
-def _artifact_root(tracking_uri: str) -> str | None:
-    """Beside a sqlite file; a server decides for itself."""
-    path = _sqlite_path(tracking_uri)
-    return None if path is None else (path.parent / "mlartifacts").as_uri()
-
-
-def _sqlite_path(tracking_uri: str) -> Path | None:
-    if not urlparse(tracking_uri).scheme.startswith("sqlite"):
-        return None
-    return Path(tracking_uri.split(":///", 1)[1]).resolve()
-
-
-@contextmanager
-def _one_at_a_time(tracking_uri: str) -> Iterator[None]:
-    """MLflow makes and migrates a sqlite database at its first touch, and fails where two processes do so at once."""
-    path = _sqlite_path(tracking_uri)
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, or the process ends
-        yield
-
-
-@contextmanager
-def _reaching(tracking_uri: str) -> Iterator[None]:
-    """Faults of the server or the way to it become InfrastructureError, worth a retry."""
-    try:
-        yield
-    except (MlflowException, OSError) as err:
-        raise InfrastructureError(
-            f"MLflow at {tracking_uri}: {err}. Check that it runs and that MLFLOW_TRACKING_URI is right; nothing is "
-            "refitted by trying again"
-        ) from err
