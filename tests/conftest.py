@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need the whole environment. tests/core has its own and imports nothing from here."""
+"""Fixtures of the tests that need the whole environment. tests/core has its own; of these it takes `regular` alone."""
 
 from collections.abc import Callable
 from functools import partial
@@ -101,3 +101,18 @@ def spark_session() -> Any:
     from paxcast.adapters.spark import open_session, session_conf
 
     return open_session(session_conf("local[2,4]", {}))
+
+
+@pytest.fixture(scope="session")
+def regular() -> Callable[..., Any]:
+    """Makes a series of observations as they are, by pandas: `regular(airport, rows, frequency, absent)`."""
+    from paxcast.core.series import Series
+    from paxcast.core.treatment import on_grid
+
+    def make(airport: str, rows: pd.DataFrame, frequency: str, absent: str) -> Series:
+        raw = on_grid(airport, rows, frequency)
+        full = pd.Series(raw.y)
+        y = full.fillna(0.0) if absent == "zero" else full.interpolate("linear")
+        return Series(airport, frequency, raw.ds, y.to_numpy())
+
+    return make

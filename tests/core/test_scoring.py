@@ -12,7 +12,6 @@ from paxcast.core import scoring
 from paxcast.core.calendar import parse_as_of, period_end
 from paxcast.core.evaluation import fold_scale
 from paxcast.core.history import known
-from paxcast.core.series import regular
 
 SETTINGS = settings(max_examples=60, deadline=None)
 TRAFFIC = st.floats(0, 1e6).map(lambda y: round(y, 3))
@@ -208,7 +207,7 @@ def unit(rows: pd.DataFrame, forecasts: pd.DataFrame, frequency: str, absent: st
 
 @pytest.mark.parametrize("absent", ["missing", "zero"])
 @pytest.mark.parametrize(("frequency", "periods"), [("D", 60), ("W", 130), ("MS", 50), ("MS", 9), ("D", 1)])
-def test_the_scale_is_that_of_the_regular_series_known_when_the_forecast_was_made(frequency, periods, absent):
+def test_the_scale_is_that_of_the_regular_series_known_when_the_forecast_was_made(regular, frequency, periods, absent):
     past = pd.concat([history(frequency, periods, s, keep=0.8, airport=a) for s, a in enumerate(["AAA", "BBB"])])
     last = past["ds"].max()
     future = history(frequency, periods + 20, 9)
@@ -220,7 +219,7 @@ def test_the_scale_is_that_of_the_regular_series_known_when_the_forecast_was_mad
     assert unit(rows, forecasts, frequency, absent) == pytest.approx(expected, rel=1e-12)
 
 
-def test_each_forecast_has_the_scale_of_what_was_known_on_its_own_date():
+def test_each_forecast_has_the_scale_of_what_was_known_on_its_own_date(regular):
     rows = history("MS", 48, 3)
     restated = rows.head(1).assign(y=900.0, known_at=pd.Timestamp("2017-05-01", tz="UTC"))
     forecasts = pd.concat(

@@ -16,7 +16,6 @@ from paxcast.core.calendar import parse_as_of
 from paxcast.core.evaluation import fold_scale
 from paxcast.core.identity import bucket
 from paxcast.core.release import Entry, Release
-from paxcast.core.series import regular
 from paxcast.jobs import forecast, histories, releases, retrain, score
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
@@ -194,7 +193,9 @@ def test_scoring_as_of_an_earlier_day_takes_nothing_from_the_later_one(line: Lin
     assert line.seen["before the restatement"]["known_at"].max() <= at("2020-11-14")
 
 
-def test_every_stored_number_follows_from_the_forecast_the_actual_and_the_history_of_its_day(line: Line) -> None:
+def test_every_stored_number_follows_from_the_forecast_the_actual_and_the_history_of_its_day(
+    line: Line, regular: Make
+) -> None:
     version = line.ws.tables.version("observations")
     rows = line.seen["at last"]
     rows = rows[rows["airport"].ne("CCC")]

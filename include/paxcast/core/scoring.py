@@ -89,8 +89,8 @@ def scales(forecasts: pd.DataFrame, vintages: pd.DataFrame, frequency: str, abse
     """The unit of each forecast's errors: `evaluation.fold_scale` of its airport's history. Columns FORECAST and scale.
 
     forecasts: columns KEY and forecast_as_of. vintages: as of `usable`. The history is what was known at the forecast's
-    as_of of the periods before its first step, gaps filled as `series.regular` fills them: never what it is compared
-    with, however late that arrived. A forecast without any such history is left out.
+    as_of of the periods before its first step, gaps filled straight, or with zeros where absent means zero: never what
+    it is compared with, however late that arrived. A forecast without any such history is left out.
     """
     firsts = forecasts.groupby([*FORECAST, FORECAST_AS_OF], as_index=False)[DS].min()
     firsts = firsts.assign(first=calendar.period_number(firsts[DS], frequency), scale=np.nan)
@@ -122,7 +122,7 @@ def _series(
     values: Array,
     absent: str,
 ) -> Series:
-    """As `series.regular`, a hundred times as fast, and without complaint: of rows in one period the first counts."""
+    """One history on its grid, [T], gaps filled as `scales` says; of rows in one period the first counts."""
     numbers, at = np.unique(numbers, return_index=True)
     since = numbers - numbers[0]
     grid = np.arange(since[-1] + 1)

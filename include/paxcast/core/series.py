@@ -1,4 +1,4 @@
-"""One airport's history made regular: every period present, short gaps filled, each step on record."""
+"""One airport's regular series: what candidates are fitted on, once treatment has made it so (`treatment`)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from paxcast.core import calendar
-from paxcast.core.columns import DS, Y
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +34,3 @@ class Series:
     def next_periods(self, horizon: int) -> pd.DatetimeIndex:
         """The period starts of the `horizon` steps after the last observation."""
         return calendar.next_periods(pd.Timestamp(self.ds[-1]), horizon, self.frequency)
-
-
-def regular(airport: str, rows: pd.DataFrame, frequency: str, absent: str) -> Series:
-    """The regular series of one validated airport. rows: columns ds, y, one row a period or several that are equal.
-
-    An absent period means zero traffic if the source says so (`absent="zero"`), else it is interpolated linearly.
-    Raises ValueError for what validation would have quarantined: a row off the grid, two values for a period.
-    """
-    known = rows[[DS, Y]].drop_duplicates().sort_values(DS).set_index(DS)[Y].astype(float)
-    _check_periods(airport, pd.DatetimeIndex(known.index), frequency)
-    grid = calendar.full_grid(known.index[0], known.index[-1], frequency)
-    full = known.reindex(grid)
-    filled = int(full.isna().sum())
-    full = full.fillna(0.0) if absent == "zero" else full.interpolate("linear")
-    return Series(
-        airport, frequency, grid.to_numpy().astype("datetime64[ns]"), np.asarray(full, dtype=np.float64), filled
-    )
-
-
-def _check_periods(airport: str, ds: pd.DatetimeIndex, frequency: str) -> None:
-    for wrong, what in (
-        (calendar.off_grid(ds, frequency), f"does not lie on the grid of its periods ({frequency})"),
-        (ds.duplicated(), "has more than one value"),
-    ):
-        if wrong.any():
-            raise ValueError(f"{airport}: {ds[wrong][0]:%Y-%m-%d} {what}; validate the history first")

@@ -7,6 +7,6 @@ must be treated anew and never cut out of a longer treated series.
 from paxcast.core.treatment.line import treat
 from paxcast.core.treatment.raw import Raw, on_grid
 from paxcast.core.treatment.rules import SHOCKS, Rules, Shock
-from paxcast.core.treatment.treated import Event, Step, Treated
+from paxcast.core.treatment.treated import Step, Treated
 
-__all__ = ["SHOCKS", "Event", "Raw", "Rules", "Shock", "Step", "Treated", "on_grid", "treat"]
+__all__ = ["SHOCKS", "Raw", "Rules", "Shock", "Step", "Treated", "on_grid", "treat"]

@@ -13,7 +13,7 @@ from paxcast.core.treatment.passage import pass_through
 from paxcast.core.treatment.raw import Array, Flags, Raw
 from paxcast.core.treatment.rules import BRIDGE, CHOOSE, Rules
 from paxcast.core.treatment.shocks import Window
-from paxcast.core.treatment.treated import Event, Notes, Treated
+from paxcast.core.treatment.treated import Notes, Treated
 
 
 def treat(raw: Raw, rules: Rules) -> Treated:
@@ -39,7 +39,7 @@ class _Work:
         self.y: Array = raw.y.astype(np.float64)
         self.observed: Flags = np.isfinite(raw.y)
         self.offset = 0
-        self.notes, self.events = Notes(raw.ds), list[Event]()
+        self.notes = Notes(raw.ds)
         self.zero_heavy, self.wild = False, ~self.observed
 
     @property
@@ -140,9 +140,6 @@ class _Work:
             left_out = window if passage.left_out else left_out
             if not passage.left_out:
                 self.note("shock", passage.how, inside, window.name)
-            if passage.event:
-                days = (self.notes.day(self.offset + at) for at in (window.first, window.last))
-                self.events.append(Event(window.name, *days))
         self.cut(left_out.last + 1, "shock", "the part after is used", left_out.name)
 
     def done(self) -> Treated:
@@ -160,7 +157,6 @@ class _Work:
             offset=self.offset,
             observed=self.observed,
             steps=tuple(self.notes.steps),
-            events=tuple(self.events),
             zero_heavy=self.zero_heavy,
             tiny=tiny,
             closed=closed is not None,

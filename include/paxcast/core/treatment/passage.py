@@ -26,7 +26,6 @@ class Passage:
     values: Array
     how: str
     made_up: bool = False
-    event: bool = False
     left_out: bool = False
 
 
@@ -47,7 +46,7 @@ def pass_through(y: Array, actual: Array, window: Window, frequency: str, rules:
     if ongoing:
         return _at_level_reached(kept, before, EDGE[frequency])
     if rules.shock_mode == EVENT and kept.sum() > 0:
-        return Passage(kept * (float(usual.sum()) / float(kept.sum())), "one-off event", made_up=True, event=True)
+        return Passage(kept * (float(usual.sum()) / float(kept.sum())), "one-off event", made_up=True)
     return Passage(usual, BRIDGED, made_up=True)
 
 

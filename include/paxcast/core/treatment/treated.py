@@ -28,15 +28,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A one-off event that a model may be told of: from the period that starts `first` to that which starts `last`."""
-
-    name: str
-    first: str
-    last: str
-
-
-@dataclass(frozen=True, slots=True)
 class Treated:
     """`series` has no NaN and may begin `offset` raw periods later.
 
@@ -49,7 +40,6 @@ class Treated:
     offset: int
     observed: Flags
     steps: tuple[Step, ...]
-    events: tuple[Event, ...] = ()
     zero_heavy: bool = False
     tiny: bool = False
     closed: bool = False
