@@ -62,7 +62,7 @@ def backtest(
 ) -> None:
     """Re-run the line as of past dates, beside every candidate alone and the baselines. Exit 2: airports failed."""
     from paxcast.jobs import histories
-    from paxcast.jobs.backtest import backtested
+    from paxcast.jobs.backtest import backtest as job
     from paxcast.jobs.retrain import session_of
     from paxcast.jobs.status import records
 
@@ -71,7 +71,7 @@ def backtest(
     steps = horizon or histories.horizon(ws, histories.frequency(ws))
     dates = [text.strip() for text in origins.split(",") if text.strip()]
     with session_of(ws) as session:
-        found = backtested(ws, session, dates, steps, folder, names)
+        found = job(ws, session, dates, steps, folder, names)
     if as_json:
         print_json(records(found.table))
     else:

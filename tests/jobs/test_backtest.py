@@ -91,7 +91,7 @@ def run(ws: Workspace, out: Path, origins: list[str], **wanted: Any) -> pd.DataF
 def tested(new_fleet: Make, made_up: Make, tmp_path_factory: pytest.TempPathFactory) -> Backtested:
     table, out = bad(made_up(GOOD, 60, "MS", "2020-12-01")), tmp_path_factory.mktemp("out") / "made"
     ws, path = fleet_of(new_fleet, table)
-    summary = backtest.backtest(ws, None, ORIGINS, HORIZON, out)
+    summary = backtest.backtest(ws, None, ORIGINS, HORIZON, out).table
     rows, errors = (pd.read_parquet(out / f"{name}.parquet") for name in ("forecasts", "errors"))
     return Backtested(ws, path, table, rows, errors, summary, out)
 

@@ -2,8 +2,8 @@
 
     Evaluation of each airport ──> rule of the fleet ──> weights of each airport ──> gate ──> Composed
 
-The rule is the fleet's: the one that would have done best in folds that its weights had not seen, over all airports.
-An airport then never gets a combination that did worse than seasonal naive in its own folds.
+The rule is the fleet's: the first one, unless another would have done clearly better in folds that its weights had not
+seen, over all airports. An airport then never gets a combination that did worse than seasonal naive in its own folds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from paxcast.core.intervals import Missed
 Array = npt.NDArray[np.float64]
 FIRST_RULE = "inverse_square"  # where nothing tells rules apart
 CLEARLY = 0.10  # of smaller gains, seen at 9 past dates of three fleets, 8 were not real
-ROUNDING = 1e-12
+ROUNDING = 1e-12  # of a mean of logs
 STEPS = 8  # of the way from all members to those that the gate lets pass
 HOPELESS = 5.0  # seasonal naive errors: an airport that nobody can forecast is not to choose for the others
 
@@ -107,10 +107,12 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     folds = airport.folds
     unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
     if folds is None and not airport.pinned:
-        return _composed(airport, _naive(airport), unseen, "too few periods to judge a method on", gated=False)
+        return _composed(
+            airport, _naive(len(airport.candidates)), unseen, "too few periods to judge a method on", gated=False
+        )
     if not airport.competes.any():
         reason = "the pinned method could not be fitted" if airport.pinned else "no candidate could be fitted"
-        return _composed(airport, _naive(airport), unseen, reason, gated=False)
+        return _composed(airport, _naive(len(airport.candidates)), unseen, reason, gated=False)
     if folds is None:
         weights = airport.competes / airport.competes.sum()
         return _composed(airport, weights, unseen, "pinned: too few periods to judge it on", gated=False)
@@ -121,12 +123,12 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     for step in range(STEPS - 1, -1, -1):
         share = step / STEPS
         weights, unseen = (share * a + (1 - share) * b for a, b in zip(every, sound, strict=True))
-        if _passes(folds, weights) and (weights != _naive(airport)).any():
+        if _passes(folds, weights) and (weights != _naive(len(airport.candidates))).any():
             reason = _told(folds, weights, f"{rule}, {step} of {STEPS} parts of all")
             return _composed(airport, weights, unseen, reason, gated=False)
-    limit = _fold_error(folds, _naive(airport))
+    limit = _fold_error(folds, _naive(len(airport.candidates)))
     reason = f"no candidate did better than seasonal naive in the folds, MASE {limit:.3f}"
-    return _composed(airport, _naive(airport), folds.forecast[0], reason, gated=True)
+    return _composed(airport, _naive(len(airport.candidates)), folds.forecast[0], reason, gated=True)
 
 
 def _sound(folds: FoldForecasts, rule: str, competes: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -138,7 +140,7 @@ def _sound(folds: FoldForecasts, rule: str, competes: npt.NDArray[np.bool_]) -> 
         found = _weighed(folds, rule, members)
         if _passes(folds, found[0]):
             return found
-    return np.eye(count)[0], folds.forecast[0]
+    return _naive(count), folds.forecast[0]
 
 
 def _weighed(folds: FoldForecasts, rule: str, members: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -151,19 +153,19 @@ def _weighed(folds: FoldForecasts, rule: str, members: npt.NDArray[np.bool_]) ->
 def _passes(folds: FoldForecasts, weights: Array) -> bool:
     """Whether a combination did not worse than seasonal naive: neither in the mean of the folds' errors nor in their
     geometric mean, in which a fold that was hard for all outvotes no other."""
-    error, limit = (_fold_errors(folds, w) for w in (weights, np.eye(len(weights))[0]))
+    error, limit = (_fold_errors(folds, w) for w in (weights, _naive(len(weights))))
     ratios = np.log(np.maximum(error, combination.SMALLEST_ERROR) / np.maximum(limit, combination.SMALLEST_ERROR))
     return bool(error.mean() <= limit.mean() and ratios.mean() <= ROUNDING)
 
 
 def _told(folds: FoldForecasts, weights: Array, how: str) -> str:
-    naive = np.eye(len(weights))[0]
-    error, limit = _fold_error(folds, weights), _fold_error(folds, naive)
+    error, limit = _fold_error(folds, weights), _fold_error(folds, _naive(len(weights)))
     return f"{how}: MASE {error:.3f} in the folds, seasonal naive {limit:.3f}"
 
 
-def _naive(airport: Evaluation) -> Array:
-    return np.array([1.0] + [0.0] * (len(airport.candidates) - 1))
+def _naive(members: int) -> Array:
+    """All weight on seasonal naive. [M]"""
+    return np.asarray(np.eye(members)[0])
 
 
 def _fold_error(folds: FoldForecasts, weights: Array) -> float:
@@ -175,7 +177,7 @@ def _fold_errors(folds: FoldForecasts, weights: Array) -> Array:
 
 
 def _composed(airport: Evaluation, weights: Array, unseen: Array, reason: str, *, gated: bool) -> Composed:
-    folds, naive = airport.folds, _naive(airport)
+    folds, naive = airport.folds, _naive(len(airport.candidates))
     if (weights == naive).all():
         reason += ": seasonal naive is published"
     return Composed(

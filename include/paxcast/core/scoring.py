@@ -133,7 +133,7 @@ def _series(
         y = np.interp(grid, since, values[at])
     unit, days = ("M", 1) if frequency == "MS" else ("D", 7 if frequency == "W" else 1)
     ds = dates[0].astype(f"datetime64[{unit}]") + days * grid
-    return Series(airport, frequency, ds.astype("datetime64[ns]"), y, len(grid) - len(numbers))
+    return Series(airport, frequency, ds.astype("datetime64[ns]"), y)
 
 
 # --- the comparison

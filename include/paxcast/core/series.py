@@ -17,7 +17,6 @@ class Series:
     frequency: str
     ds: npt.NDArray[np.datetime64]
     y: npt.NDArray[np.float64]
-    filled: int = 0  # periods that were absent and were filled
 
     def head(self, periods: int) -> "Series":
         """The first `periods` observations: what a fold may train on."""

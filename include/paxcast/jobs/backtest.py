@@ -53,18 +53,6 @@ def backtest(
     horizon: int,
     out: Path,
     candidates: Sequence[str] = (),
-) -> pd.DataFrame:
-    """The table of `backtested`."""
-    return backtested(ws, session, origins, horizon, out, candidates).table
-
-
-def backtested(
-    ws: Workspace,
-    session: "SparkSession | None",
-    origins: Sequence[str],
-    horizon: int,
-    out: Path,
-    candidates: Sequence[str] = (),
 ) -> Backtested:
     """Forecast from each origin, the start of the last known period, and compare with what came.
 
@@ -193,10 +181,8 @@ def _fit(
     ws: Workspace, rows: pd.DataFrame, as_of: pd.Timestamp, origin: pd.Timestamp, code: str
 ) -> tuple[list[PackedHistory], dict[str, str]]:
     """The histories that a run of that day would have forecast, and why the others are left out."""
-    packed, season = (
-        tune.packed(scoring.usable(rows), histories.reported(ws, as_of, code)),
-        calendar.frequency(code).season,
-    )
+    packed = tune.packed(scoring.usable(rows), histories.reported(ws, as_of, code))
+    season = calendar.frequency(code).season
     known_periods = {h.airport: tune.periods(h, code, ws.settings.source.absent) for h in packed}
     short = {a: f"too short: {n} periods, and a season is {season}" for a, n in known_periods.items() if n < season}
     if len(short) == len(packed):

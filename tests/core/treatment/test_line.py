@@ -78,7 +78,6 @@ def test_a_treated_series_is_complete_not_negative_and_the_raw_one_wherever_it_s
     assert np.all(np.isfinite(y))
     assert np.all(y >= 0)
     assert y[treated.observed].tolist() == was[treated.observed].tolist()
-    assert treated.series.filled == np.count_nonzero(~treated.observed)
     assert np.array_equal(raw.y, before, equal_nan=True)
 
 

@@ -65,7 +65,7 @@ class Evaluator(Protocol):
 class Candidate(Protocol):
     """A kind of forecaster. `searched`: the names of its parameters that may be searched, none if it has none.
 
-    `cost`: CPU seconds of one fit on ten years of months, about (benchmarks/candidates.py).
+    `cost`: CPU seconds of one fit on ten years of months, about (benchmarks/quality.py).
     """
 
     @property

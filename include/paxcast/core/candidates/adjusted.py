@@ -31,7 +31,7 @@ def adjusted(candidate: Candidate, rules: Rules) -> Candidate:
 def without(series: Series, effects: Effects) -> Series:
     """The series of an average calendar. [T]"""
     y = series.y / effects.factors(series.dates())
-    return Series(series.airport, series.frequency, series.ds, y, series.filled)
+    return Series(series.airport, series.frequency, series.ds, y)
 
 
 def ahead(effects: Effects, last: pd.Timestamp, horizon: int) -> Array:

@@ -68,7 +68,7 @@ class Method:
         """As the protocol says. Takes no parameters and no seed; a fit takes less than a second."""
         if not len(series.y) or not np.isfinite(series.y).all():
             raise FitFailed(f"{series.airport}: {self.name} needs a history of finite numbers; validate it first")
-        own = Series(series.airport, series.frequency, series.ds.copy(), series.y.copy(), series.filled)
+        own = Series(series.airport, series.frequency, series.ds.copy(), series.y.copy())
         try:
             with quiet():
                 fitted = FittedOnHistory(self.name, own, self.method(own), self.fitted_by)

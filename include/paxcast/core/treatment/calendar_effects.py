@@ -9,7 +9,7 @@ history is divided by exp(length + x b) before it is fitted, and a forecast mult
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -28,7 +28,7 @@ EASTER_FROM, EASTER_TO = -8, 7  # days around Easter Sunday in which people trav
 PRIORS: Mapping[str, float] = {"rest": 0.3, "easter": 0.1, "holiday": 0.3}  # one standard deviation, of a log
 SEASONS = {"MS": 12, "W": 52, "D": 7}  # s
 FEWEST = 24  # differences that an effect is estimated on
-ROUNDS = 4
+ROUNDS = 4  # of taming what is left without the effects found so far
 WILD = 3.0  # standard deviations, by the median: a difference beyond counts as much
 
 
@@ -47,9 +47,9 @@ class Effects:
         if self.calendar == NO_CALENDAR or not len(ds):
             return np.ones(len(ds))
         length, x = regressors(ds[0], len(ds), self.frequency, self.calendar, self.country, self.moved)
-        return np.asarray(
-            np.exp(length + sum((b * x[name] for name, b in self.coefficients.items()), np.zeros(len(ds))))
-        )
+        for name, coefficient in self.coefficients.items():
+            length = length + coefficient * x[name]
+        return np.asarray(np.exp(length))
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -69,15 +69,13 @@ def effects_from(values: Mapping[str, object]) -> Effects:
 def estimate(series: Series, rules: Rules) -> Effects:
     """The effects in a treated history; none but the length where it is too short to tell, and none where it is always
     the same."""
-    constant = (
-        not len(series.y) or np.ptp(series.y) == 0
-    )  # not of passengers in a month: of an average, or of a made-up one
+    constant = not len(series.y) or np.ptp(series.y) == 0  # no count of days: an average, or made up
     which = NO_CALENDAR if constant else rules.calendar
     none = Effects(series.frequency, which, rules.country, rules.feasts_moved, {})
     if which == NO_CALENDAR:
         return none
     length, x = regressors(
-        pd.Timestamp(series.ds[0]), len(series.y), series.frequency, rules.calendar, rules.country, rules.feasts_moved
+        pd.Timestamp(series.ds[0]), len(series.y), series.frequency, which, rules.country, rules.feasts_moved
     )
     names = [name for name in x if np.ptp(x[name]) > 0]
     positive = series.y > 0
@@ -88,9 +86,7 @@ def estimate(series: Series, rules: Rules) -> Effects:
         return none
     moved = np.column_stack([_differences(x[name], series.frequency)[seen] for name in names])
     found = _robust(off, moved, np.array([PRIORS[name] for name in names]))
-    return Effects(
-        none.frequency, none.calendar, none.country, none.moved, dict(zip(names, found.tolist(), strict=True))
-    )
+    return replace(none, coefficients=dict(zip(names, found.tolist(), strict=True)))
 
 
 def regressors(

@@ -151,9 +151,8 @@ class _Work:
             self.note("moved", "kept", (at == begin) & self.observed)  # a step where a shock was bridged is none
         self.note("zero_heavy", "kept", np.full(len(at), self.zero_heavy))
         self.note("tiny", "kept", np.full(len(at), tiny))
-        made_up = int(np.count_nonzero(~self.observed))
         return Treated(
-            series=Series(self.raw.airport, self.code, self.ds, self.y, made_up),
+            series=Series(self.raw.airport, self.code, self.ds, self.y),
             offset=self.offset,
             observed=self.observed,
             steps=tuple(self.notes.steps),
