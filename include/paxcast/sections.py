@@ -203,7 +203,7 @@ class SparkSettings(Section):
     batches_at_once: int = Field(1, ge=1, description="More only help where Spark runs on more than one machine.")
     partitions: int = Field(0, ge=0, description="Spark tasks a batch; 0: four for each core.")
     worker_memory_mb: int = Field(
-        4096, ge=0, description="Address space for one airport; one that needs more has failed. 0: no limit."
+        4096, ge=0, description="Address space that one airport may add; one that needs more has failed. 0: no limit."
     )
     conf: dict[str, str] = {}
 

@@ -4,11 +4,13 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from paxcast.core.errors import AirportTimeout, AirportTooLarge
 
 MIB = 1024 * 1024
+STATM = Path("/proc/self/statm")  # the kernel's count of this process's pages, the first that of all
 
 
 @contextmanager
@@ -31,13 +33,15 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
 def memory_limit(mebibytes: int, what: str) -> Iterator[None]:
     """Raises AirportTooLarge in the place of a MemoryError inside the block; 0: no limit.
 
-    The limit is on the process's address space (RLIMIT_AS), which is larger than what it really uses: a process with
-    the forecasting libraries loaded has about 1,000 MiB of it. Processes started inside the block have it too.
+    The limit is on the address space (RLIMIT_AS) that the block may take beyond what the process has when it begins:
+    what ran before in the process, and how much was loaded for that, decides over no airport. Processes started inside
+    the block have the limit too. Where the kernel does not tell the size of a process (not Linux) it counts as 0.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if mebibytes:
-        wanted = mebibytes * MIB
-        resource.setrlimit(resource.RLIMIT_AS, (wanted if soft == resource.RLIM_INFINITY else min(wanted, soft), hard))
+        wanted = _address_space() + mebibytes * MIB
+        allowed = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *allowed]), hard))
     try:
         yield
     except MemoryError as err:
@@ -46,3 +50,11 @@ def memory_limit(mebibytes: int, what: str) -> Iterator[None]:
         ) from err
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space() -> int:
+    """What this process has of it now, in bytes."""
+    try:
+        return int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    except FileNotFoundError:
+        return 0
