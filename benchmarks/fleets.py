@@ -15,7 +15,8 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from paxcast.adapters.sources.nycflights13 import NycFlights13Source
 from paxcast.core.columns import AIRPORT, DS, Y
-from paxcast.core.series import Series, regular
+from paxcast.core.series import Series
+from paxcast.core.treatment import on_grid
 
 PROJECT = Path(__file__).resolve().parents[1]
 DGAC = "dgac_france_monthly.parquet"
@@ -104,7 +105,8 @@ def _shift(ds: pd.DatetimeIndex, rng: np.random.Generator) -> Array:
 
 
 def _regular(rows: pd.DataFrame, airport: str, frequency: str) -> Series:
-    return regular(airport, rows.loc[rows[AIRPORT] == airport, [DS, Y]], frequency, "zero")
+    raw = on_grid(airport, rows.loc[rows[AIRPORT] == airport, [DS, Y]], frequency)
+    return Series(airport, frequency, raw.ds, np.nan_to_num(raw.y))
 
 
 def _spread(ordered: list[str], limit: int) -> list[str]:

@@ -197,3 +197,10 @@ def test_every_page_is_short() -> None:
     lengths = {page: len(page.read_text(encoding="utf-8").splitlines()) for page in limits}
     assert len(limits) > 1
     assert {name_of(page): length for page, length in lengths.items() if length > limits[page]} == {}
+
+
+def test_the_benchmarks_find_what_they_import() -> None:
+    names = [path.stem for path in sorted((PROJECT / "benchmarks").glob("*.py"))]
+    command = [sys.executable, "-c", f"import {', '.join(names)}"]
+    found = subprocess.run(command, cwd=PROJECT / "benchmarks", capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
