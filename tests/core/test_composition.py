@@ -7,7 +7,7 @@ import pytest
 
 from paxcast.core import combination, composition, intervals
 from paxcast.core.combination import RULES, FoldForecasts
-from paxcast.core.composition import CLEARLY, Evaluation, alone, compose, fleet_rule, missed
+from paxcast.core.composition import CLEARLY, Evaluation, alone, compose, fleet_rule, missed, told_from_luck
 
 H = 6
 
@@ -147,8 +147,51 @@ def test_nor_is_one_that_is_better_in_all_but_one_fold_and_there_far_worse() -> 
     assert compose(replace(one, competes=np.array([False, True])), "best").weights.get("other1", 0.0) < 1
 
 
+@pytest.mark.parametrize("gains", [[-0.1, -0.3, -0.2, -0.25], [-0.4, 0.1, 0.05, 0.2], [-0.2, -0.2]])
+def test_a_gain_is_told_from_luck_by_its_square_over_that_and_its_square_error(gains: list[float]) -> None:
+    mean = sum(gains) / len(gains)
+    square_error = sum((g - mean) ** 2 for g in gains) / (len(gains) - 1) / len(gains)
+    assert told_from_luck(np.array(gains)) == pytest.approx(mean**2 / (mean**2 + square_error))
+
+
+def test_of_one_fold_half_is_told_from_luck_and_of_no_gain_nothing() -> None:
+    assert told_from_luck(np.array([-3.0])) == 0.5
+    assert told_from_luck(np.zeros(4)) == 0.0
+    assert told_from_luck(np.array([-1.0, 1.0])) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [0.0, 2.0, 3.0, 4.0])
+def test_folds_of_less_than_a_year_keep_the_share_of_their_gain_that_is_told_from_luck(wrong: float) -> None:
+    whole = compose(torn(wrong), "best_three")
+    one = replace(torn(wrong), whole_year=False)
+    made = compose(one, "best_three")
+    weights = np.array([whole.weights.get(candidate, 0.0) for candidate in one.candidates])
+    logs = []
+    for k in range(4):
+        mixed = sum(w * f for w, f in zip(weights, one.folds.forecast[:, k], strict=True))
+        errors = [np.mean(abs(forecast - one.folds.actual[k])) for forecast in (mixed, one.folds.forecast[0, k])]
+        logs.append(np.log(errors[0] / errors[1]))
+    share = told_from_luck(np.array(logs))
+    assert 0.1 < share < 0.99
+    np.testing.assert_allclose(made.forecast, share * whole.forecast + (1 - share) * one.forecast[0])
+    np.testing.assert_allclose(made.folds, share * whole.folds + (1 - share) * one.folds.forecast[0])
+    assert f"{share:.0%} of it, the rest seasonal naive" in made.reason
+    assert passes(one, np.array([made.weights.get(candidate, 0.0) for candidate in one.candidates]))
+
+
+def test_what_passes_keeps_its_whole_weight_where_a_part_of_it_would_not_pass() -> None:
+    one = replace(airport(sizes=(1.0, 1.0)), competes=np.array([False, True]), whole_year=False)
+    for member, missed_by in enumerate(([100.0, 1.0, 1.0, 1.0], [1.0, 4.0, 4.0, 4.0])):
+        one.folds.forecast[member] = one.folds.actual + np.array(missed_by)[:, None]
+    assert passes(one, np.array([0.0, 1.0]))
+    assert not passes(one, np.array([0.99, 0.01]))
+    made = compose(one, "best")
+    assert made.weights == {"other1": 1.0}
+    assert "seasonal naive, as" not in made.reason
+
+
 def test_what_a_person_has_pinned_is_published_whatever_it_did() -> None:
-    one = replace(torn(100.0), competes=np.array([False, False, True]), pinned=True)
+    one = replace(torn(100.0), competes=np.array([False, False, True]), pinned=True, whole_year=False)
     made = compose(one, "best")
     assert (made.weights, made.gated) == ({"other2": 1.0}, False)
     assert made.reason.startswith("pinned: MASE ")

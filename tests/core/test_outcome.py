@@ -238,6 +238,12 @@ def test_errors_of_the_evaluation_read_back_are_those_of_the_windows(tuned_past,
     assert told.test_error(told.test[1]) == pytest.approx(tuned.test_window.mase(tuned.entrants[1].test))
 
 
+@pytest.mark.parametrize(("first", "reached"), [("2014-01-03", False), ("2014-01-02", True), ("2009-06-01", True)])
+def test_the_folds_have_seen_a_year_where_the_first_begins_364_days_before_the_forecast(values, first, reached):
+    folds = [{**values["folds"][0], "ds": [first]}, *values["folds"][1:]]
+    assert evaluation_of(outcome(**{**values, "folds": folds, "ds": ["2015-01-01"]})).whole_year == reached
+
+
 def test_a_history_without_folds_has_a_forecast_and_what_it_would_have_missed(tuned_past):
     past, tuned = tuned_past(periods=20)
     told = outcome(**tuned_values(past, tuned, ("scaled",)))

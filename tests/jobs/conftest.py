@@ -52,7 +52,13 @@ def judged_of(outcome_of: Callable[..., Outcome]) -> Callable[..., Outcome]:
         misses = sizes or {"seasonal_naive": 8.0, "one": 4.0, "two": 5.0}
         actual = 100 + rng.normal(0, 10, (folds + 1, HORIZON))  # the last row is that of the test window
         windows = [
-            {"split": f"recent@{k}", "ds": [], "actual": row.tolist(), "counts": [True] * HORIZON, "scale": 10.0}
+            {
+                "split": f"recent@{k}",
+                "ds": [f"{2019 - folds + k}-01-01"],
+                "actual": row.tolist(),
+                "counts": [True] * HORIZON,
+                "scale": 10.0,
+            }
             | {"level": 90.0 + k}
             for k, row in enumerate(actual)
         ]

@@ -3,7 +3,8 @@
     Evaluation of each airport ──> rule of the fleet ──> weights of each airport ──> gate ──> Composed
 
 The rule is the fleet's: the first one, unless another would have done clearly better in folds that its weights had not
-seen, over all airports. An airport then never gets a combination that did worse than seasonal naive in its own folds.
+seen, over all airports. An airport then never gets a combination that did worse than seasonal naive in its own folds;
+where these have not seen the season to come, it gets only as much of it as they can tell from luck.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,8 @@ class Evaluation:
     `test`: [M, H] in the untouched window, with `test_actual`, `test_counts`: [H] and `test_scale`; None without one.
     `forecast`: [M, H]. `level`: mean traffic of the last season, of daily data the last four weeks; `window_levels`: of
     those before each fold and the test window. `changes`: [N, H] what seasonal naive would have missed, where there are
-    no folds. `pinned`: a person has chosen the one method that competes.
+    no folds. `pinned`: a person has chosen the one method that competes. `whole_year`: whether the folds reach back a
+    year or more, and so have seen the season to come.
     """
 
     candidates: tuple[str, ...]
@@ -47,6 +49,7 @@ class Evaluation:
     window_levels: Array
     changes: Array
     pinned: bool = False
+    whole_year: bool = True
 
     def test_error(self, forecast: Array) -> float:
         """The MASE of a forecast of the test window, [H] traffic; NaN without a window."""
@@ -101,8 +104,9 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     """The published combination of one airport.
 
     Of all that compete, where that did not worse than seasonal naive in the folds; else as much of it as passes, the
-    rest of those that themselves did not worse, or of seasonal naive itself. What a person has pinned is not asked, not
-    even for folds; where else nothing can be judged, or nothing fitted, it is seasonal naive.
+    rest of those that themselves did not worse, or of seasonal naive itself. Where the folds reach back less than a
+    year, the share of it that `told_from_luck` gives, the rest seasonal naive. What a person has pinned is not asked,
+    not even for folds; where else nothing can be judged, or nothing fitted, it is seasonal naive.
     """
     folds = airport.folds
     unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
@@ -117,18 +121,43 @@ def compose(airport: Evaluation, rule: str) -> Composed:
         weights = airport.competes / airport.competes.sum()
         return _composed(airport, weights, unseen, "pinned: too few periods to judge it on", gated=False)
     every = _weighed(folds, rule, airport.competes)
-    if airport.pinned or _passes(folds, every[0]):
-        return _composed(airport, *every, _told(folds, every[0], "pinned" if airport.pinned else rule), gated=False)
+    if airport.pinned:
+        return _composed(airport, *every, _told(folds, every[0], "pinned"), gated=False)
+    if _passes(folds, every[0]):
+        return _published(airport, folds, *every, rule)
     sound = _sound(folds, rule, airport.competes)
     for step in range(STEPS - 1, -1, -1):
         share = step / STEPS
         weights, unseen = (share * a + (1 - share) * b for a, b in zip(every, sound, strict=True))
         if _passes(folds, weights) and (weights != _naive(len(airport.candidates))).any():
-            reason = _told(folds, weights, f"{rule}, {step} of {STEPS} parts of all")
-            return _composed(airport, weights, unseen, reason, gated=False)
+            return _published(airport, folds, weights, unseen, f"{rule}, {step} of {STEPS} parts of all")
     limit = _fold_error(folds, _naive(len(airport.candidates)))
     reason = f"no candidate did better than seasonal naive in the folds, MASE {limit:.3f}"
     return _composed(airport, _naive(len(airport.candidates)), folds.forecast[0], reason, gated=True)
+
+
+def _published(airport: Evaluation, folds: FoldForecasts, weights: Array, unseen: Array, how: str) -> Composed:
+    """Weights that passed, nearer to seasonal naive where the folds reach back less than a year: what they show may be
+    the season's. No nearer where that would not pass."""
+    naive = _naive(len(weights))
+    share = 1.0 if airport.whole_year else told_from_luck(_log_ratios(folds, weights))
+    nearer = share * weights + (1 - share) * naive
+    if share < 1 and _passes(folds, nearer):
+        weights, unseen = nearer, share * unseen + (1 - share) * folds.forecast[0]
+        how += f", {share:.0%} of it, the rest seasonal naive, as the folds reach back less than a year"
+    return _composed(airport, weights, unseen, _told(folds, weights, how), gated=False)
+
+
+def told_from_luck(gains: Array) -> float:
+    """The share of a mean gain to count on: t^2 / (1 + t^2), t its size in standard errors; of a single one half.
+
+    gains: [K]. A mean that is m of which the square error is s^2 is, times m^2 / (m^2 + s^2), nearest to what it
+    measures, in squares (Thompson, "Some shrinkage techniques for estimating the mean", 1968).
+    """
+    if len(gains) < 2:
+        return 0.5
+    mean, square = float(gains.mean()), float(gains.var(ddof=1)) / len(gains)
+    return mean**2 / (mean**2 + square) if mean else 0.0
 
 
 def _sound(folds: FoldForecasts, rule: str, competes: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -153,9 +182,15 @@ def _weighed(folds: FoldForecasts, rule: str, members: npt.NDArray[np.bool_]) ->
 def _passes(folds: FoldForecasts, weights: Array) -> bool:
     """Whether a combination did not worse than seasonal naive: neither in the mean of the folds' errors nor in their
     geometric mean, in which a fold that was hard for all outvotes no other."""
+    worse = _fold_error(folds, weights) > _fold_error(folds, _naive(len(weights)))
+    return bool(not worse and _log_ratios(folds, weights).mean() <= ROUNDING)
+
+
+def _log_ratios(folds: FoldForecasts, weights: Array) -> Array:
+    """[K] the logs of a combination's errors over seasonal naive's."""
     error, limit = (_fold_errors(folds, w) for w in (weights, _naive(len(weights))))
-    ratios = np.log(np.maximum(error, combination.SMALLEST_ERROR) / np.maximum(limit, combination.SMALLEST_ERROR))
-    return bool(error.mean() <= limit.mean() and ratios.mean() <= ROUNDING)
+    least = combination.SMALLEST_ERROR
+    return np.asarray(np.log(np.maximum(error, least) / np.maximum(limit, least)))
 
 
 def _told(folds: FoldForecasts, weights: Array, how: str) -> str:

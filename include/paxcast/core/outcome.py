@@ -7,6 +7,7 @@ it refers to. What is published of an `ok` airport is decided later, for the who
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from paxcast.core.tuning import Tuned, split
 
 OK, KEPT, QUARANTINED, FAILED = "ok", "kept", "quarantined", "failed"
 FINISHED = (OK, QUARANTINED)
+YEAR = 364  # days: whole weeks
 DIGITS = 10  # of stored forecasts: beyond, what is left of a unit of measurement in the last bits would show
 
 
@@ -132,9 +134,14 @@ def evaluation_of(result: Outcome) -> Evaluation:
         forecast=np.array([e["forecast"] for e in result.entrants]),
         level=result.level,
         pinned=result.pinned,
+        whole_year=not result.folds or _days(result.folds[0]["ds"][0], result.ds[0]) >= YEAR,
         window_levels=np.array([f["level"] for f in [*result.folds, *([test] if test else [])]]),
         changes=np.array(result.changes, dtype=np.float64).reshape(-1, len(result.ds)),
     )
+
+
+def _days(first: str, last: str) -> int:
+    return (date.fromisoformat(last) - date.fromisoformat(first)).days
 
 
 def _window(past: Past, window: Window) -> dict[str, Any]:
