@@ -160,31 +160,36 @@ def test_of_sound_vintages_what_is_known_is_what_a_history_would_be(observations
 # --- absent means zero
 
 
-def zeros(observations, *rows, as_of="2021-12-31", delay_days=0) -> list[tuple[str, str, float, str]]:
+def zeros(
+    observations, *rows, as_of="2021-12-31", delay_days=0, newest="2021-03-01"
+) -> list[tuple[str, str, float, str]]:
     periods = pd.concat(
         [forecast(pd.date_range("2021-01-01", periods=4, freq="MS"), airport=a) for a in ("AAA", "BBB")]
     )
     seen = observations(*((a, d, y, "2021-04-01", "r") for a, d, y in rows))
-    found = scoring.implied_zeros(periods, seen, parse_as_of(as_of), "MS", delay_days)
+    found = scoring.implied_zeros(periods, seen, parse_as_of(as_of), "MS", delay_days, pd.Timestamp(newest))
     return [(r.airport, str(r.ds.date()), r.y, str(r.known_at)[:10]) for r in found.itertuples()]
 
 
-def test_a_period_of_which_nothing_was_said_before_one_that_is_known_had_no_traffic(observations):
-    said = [("AAA", "2020-12-01", 5), ("AAA", "2021-03-01", 7), ("BBB", "2020-12-01", 5)]
+def test_a_period_of_which_nothing_was_said_up_to_the_newest_of_the_fleet_had_no_traffic(observations):
+    said = [("AAA", "2020-12-01", 5), ("AAA", "2021-03-01", 7), ("BBB", "2021-01-01", 5)]
     assert zeros(observations, *said) == [
         ("AAA", "2021-01-01", 0, "2021-02-01"),
         ("AAA", "2021-02-01", 0, "2021-03-01"),
+        ("BBB", "2021-02-01", 0, "2021-03-01"),
+        ("BBB", "2021-03-01", 0, "2021-04-01"),
     ]
     assert zeros(observations, *said, delay_days=9)[0] == ("AAA", "2021-01-01", 0, "2021-02-10")
+    assert zeros(observations, *said, newest="2021-01-01") == [("AAA", "2021-01-01", 0, "2021-02-01")]
 
 
 def test_a_period_of_which_something_useless_was_said_is_not_taken_for_zero(observations):
-    assert zeros(observations, ("AAA", "2021-01-01", -5), ("AAA", "2021-02-01", 7)) == []
-    assert zeros(observations, ("AAA", "2021-03-01", math.nan)) == []
+    useless = [("AAA", "2021-01-01", -5), ("AAA", "2021-02-01", math.nan), ("BBB", "2021-01-01", 1)]
+    assert [row[:2] for row in zeros(observations, *useless, newest="2021-02-01")] == [("BBB", "2021-02-01")]
 
 
 def test_a_zero_is_not_known_before_a_value_of_its_period_could_be(observations):
-    said = [("AAA", "2020-12-01", 5), ("AAA", "2021-03-01", 7)]
+    said = [("AAA", "2020-12-01", 5), ("AAA", "2021-03-01", 7), ("BBB", "2021-01-01", 5)]
     assert zeros(observations, *said, as_of="2021-02-27") == [("AAA", "2021-01-01", 0, "2021-02-01")]
     assert zeros(observations, *said, as_of="2021-01-31", delay_days=1) == []
 

@@ -373,6 +373,21 @@ def test_where_absent_means_zero_a_month_left_out_counts_as_empty_until_its_valu
     assert fleet.read("2021-02-28") == [("AAA", "2021-01-01", 77.0), ("AAA", "2021-02-01", 100.0)]
 
 
+def test_where_absent_means_zero_an_airport_that_falls_silent_counts_as_empty_as_far_as_others_are_reported(
+    by_hand: Make,
+) -> None:
+    fleet = by_hand(absent="zero")
+    fleet.seasons("AAA", "BBB")
+    fleet.release("one", END, AHEAD, "AAA", "BBB")
+    fleet.observe(("BBB", "2021-01-01", 100.0), ("BBB", "2021-02-01", 100.0), receipt="r2")
+    assert fleet.score("2021-01-31") == (2, 0, 0, 0, 4)
+    assert fleet.score("2021-03-31") == (2, 0, 2, 0, 2)
+    assert [row for row in fleet.read("2021-03-31") if row[0] == "AAA"] == [
+        ("AAA", "2021-01-01", 0.0),
+        ("AAA", "2021-02-01", 0.0),
+    ]
+
+
 def test_where_absent_means_missing_a_month_left_out_is_waited_for(by_hand: Make) -> None:
     fleet = by_hand()
     fleet.seasons("AAA")

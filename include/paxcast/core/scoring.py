@@ -68,18 +68,23 @@ def actuals(vintages: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
 
 
 def implied_zeros(
-    periods: pd.DataFrame, observations: pd.DataFrame, as_of: pd.Timestamp, frequency: str, delay_days: int
+    periods: pd.DataFrame,
+    observations: pd.DataFrame,
+    as_of: pd.Timestamp,
+    frequency: str,
+    delay_days: int,
+    newest: pd.Timestamp,
 ) -> pd.DataFrame:
     """Of these periods the ones without traffic, where a source's absent period means zero: columns as of `actuals`.
 
-    periods: columns airport, ds. observations: all that is known at `as_of`. Absent means that nothing was said of it
-    and something usable of a later period. Like a first sight it counts as known since its end plus the delay, so that
-    a value which is delivered late takes its place.
+    periods: columns airport, ds. observations: all that is known of their airports at `as_of`; newest: the newest
+    period that any airport of the fleet has a row for then. Absent means that nothing was said of it, and it is not
+    later than that, as in histories. Like a first sight it counts as known since its end plus the delay, so that a
+    value which is delivered late takes its place.
     """
-    last = usable(observations).groupby(AIRPORT)[DS].max()
     there = pd.MultiIndex.from_frame(observations[[AIRPORT, DS]])
     asked = periods[[AIRPORT, DS]].drop_duplicates()
-    absent = ~pd.MultiIndex.from_frame(asked).isin(there) & (asked[DS] < asked[AIRPORT].map(last))
+    absent = ~pd.MultiIndex.from_frame(asked).isin(there) & (asked[DS] <= newest)
     zeros = asked[absent]
     since = calendar.period_end(zeros[DS], frequency) + pd.Timedelta(days=delay_days)
     return zeros.assign(y=0.0, known_at=since)[since <= as_of]

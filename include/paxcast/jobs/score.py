@@ -49,13 +49,15 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """What all batches share: the data as of an instant, and how the source is to be read."""
+    """What all batches share: the data as of an instant, and how the source is to be read. `newest`: the period up to
+    which an absent one had no traffic; None where it is merely unknown."""
 
     as_of: pd.Timestamp
     data_version: int
     frequency: str
     absent: str
     delay_days: int
+    newest: pd.Timestamp | None
 
 
 def score(ws: Workspace, as_of: pd.Timestamp) -> Scored:
@@ -70,8 +72,14 @@ def score(ws: Workspace, as_of: pd.Timestamp) -> Scored:
         return Scored(**totals)
     source = ws.settings.source
     code = histories.frequency(ws)
+    reported = histories.reported(ws, as_of, code, version)
     facts = _Facts(
-        as_of=as_of, data_version=version, frequency=code, absent=source.absent, delay_days=source.delay_days
+        as_of=as_of,
+        data_version=version,
+        frequency=code,
+        absent=source.absent,
+        delay_days=source.delay_days,
+        newest=reported.newest if reported else None,
     )
     for buckets in _batches(published):
         counts = _score_batch(ws, published[published[BUCKET].isin(buckets)], buckets, facts)
@@ -155,8 +163,10 @@ def _fresh(forecasts: pd.DataFrame, observations: pd.DataFrame, facts: _Facts) -
     """The scores as the data have them now."""
     vintages = scoring.usable(observations)
     actual = scoring.actuals(vintages, facts.as_of)
-    if facts.absent == "zero":
-        zeros = scoring.implied_zeros(forecasts, observations, facts.as_of, facts.frequency, facts.delay_days)
+    if facts.newest is not None:
+        zeros = scoring.implied_zeros(
+            forecasts, observations, facts.as_of, facts.frequency, facts.delay_days, facts.newest
+        )
         actual = pd.concat([actual, zeros]) if len(zeros) else actual
     due = forecasts.merge(actual[[AIRPORT, DS]], on=[AIRPORT, DS])[scoring.FORECAST].drop_duplicates()
     judged = forecasts.merge(due, on=scoring.FORECAST)
