@@ -173,7 +173,7 @@ def test_every_wrong_setting_is_told_at_once(write):
         (MINIMAL + "search:", "search: Input should be"),
         (MINIMAL + "history: {calendar: feasts}", "history.calendar: Input should be 'none', 'weekdays' or 'holidays'"),
         (MINIMAL + "history: {country: France}", "history.country: String should match pattern"),
-        (MINIMAL + "history: {country: NO}", "history.country: Input should be a valid string"),  # YAML's word for no
+        (MINIMAL + "history: {country: NO}", "history.country: Value error, NO without quotes means false in YAML"),
         (MINIMAL + "history: {country: UK}", "history.country: Value error, no public holidays are known of 'UK'"),
         (MINIMAL + "overrides: {AAA: {country: fr}}", "overrides.AAA.country: String should match pattern"),
     ],

@@ -3,13 +3,19 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from paxcast.core import grid
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.space import Parameter, Value, parse_space
 
 ON_SPARK = ("tpe", "anneal", "random")  # what hyperopt.SparkTrials can run
+
+
+def _quoted(country: object) -> object:
+    if country is False:
+        raise ValueError("NO without quotes means false in YAML; write 'NO', with quotes, for Norway")
+    return country
 
 
 def _with_holidays(country: str) -> str:
@@ -20,7 +26,7 @@ def _with_holidays(country: str) -> str:
     return country
 
 
-Country = Annotated[str, Field(pattern="^[A-Z]{2}$"), AfterValidator(_with_holidays)]
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$"), BeforeValidator(_quoted), AfterValidator(_with_holidays)]
 
 
 class Section(BaseModel):
