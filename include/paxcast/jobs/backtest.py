@@ -225,7 +225,8 @@ def actual(ws: Workspace, everything: pd.DataFrame, rows: pd.DataFrame, code: st
     now = everything[KNOWN_AT].max()
     said = scoring.actuals(scoring.usable(everything), now)
     if ws.settings.source.absent == "zero":
-        zeros = scoring.implied_zeros(rows, everything, now, code, ws.settings.source.delay_days)
+        delay = ws.settings.source.delay_days
+        zeros = scoring.implied_zeros(rows, everything, now, code, delay, everything[DS].max())
         said = pd.concat([said, zeros]) if len(zeros) else said
     return said[[AIRPORT, DS, Y]]
 
