@@ -341,28 +341,29 @@ def wide(level: float, half: float) -> Band:
     ],
 )
 def test_confidence_is_the_width_of_the_80_percent_interval_against_the_level(level, half, seasons, expected):
-    assert confidence(wide(level, half), seasons, level) == expected
+    assert confidence(wide(level, half), seasons, [level]) == expected
 
 
 def test_what_is_doubted_is_never_of_high_confidence_and_else_as_it_was():
     for level, half in ((100, 25), (100, 0), (100, 60), (100, 76), (0, 0), (0, 1)):
-        plain = confidence(wide(level, half), 5, level)
-        assert confidence(wide(level, half), 5, level, doubted=True) == {"high": "low"}.get(plain, plain)
+        plain = confidence(wide(level, half), 5, [level])
+        assert confidence(wide(level, half), 5, [level], doubted=True) == {"high": "low"}.get(plain, plain)
 
 
 @pytest.mark.parametrize("half", [0, 25, 60, 76])
 @pytest.mark.parametrize(
     ("before", "far"), [(0, True), (49.9, True), (50.1, False), (100, False), (199.9, False), (200.1, True)]
 )
-def test_a_forecast_twice_or_half_the_season_before_it_is_never_of_high_confidence_and_else_as_it_was(
+def test_a_forecast_twice_or_half_of_all_that_was_before_it_is_never_of_high_confidence_and_else_as_it_was(
     half, before, far
 ):
-    near = confidence(wide(100, half), 5, 100)
-    assert confidence(wide(100, half), 5, before) == ("low" if far and near == "high" else near)
+    near = confidence(wide(100, half), 5, [100])
+    for known in ([before], [before, 1000], [20, before]):
+        assert confidence(wide(100, half), 5, known) == ("low" if far and near == "high" else near)
 
 
 def test_the_edges_of_confidence_are_where_the_docstring_puts_them():
     yhat = np.full(4, 100.0)
     for width, expected in ((50, "high"), (50.1, "low"), (150, "low"), (150.1, "do not publish")):
         made = Band(yhat, yhat, yhat + width, yhat, yhat + width)
-        assert confidence(made, 3, 100.0) == expected
+        assert confidence(made, 3, [100.0]) == expected

@@ -385,7 +385,9 @@ def test_a_rule_that_is_clearly_better_than_the_first_one_is_the_fleets(ws: Work
 def test_a_forecast_that_returns_from_a_slump_is_as_wide_as_what_it_returns_to_and_never_of_high_confidence(
     ws: Workspace, judged_of: Make, before: float
 ) -> None:
-    slump = judged_of("AA")
+    usual_self = judged_of("AA")
+    naive, *others = usual_self.entrants
+    slump = replace(usual_self, entrants=[{**naive, "forecast": [before] * len(naive["forecast"])}, *others])
     usual = [judged_of(code) for code in CODES[1:]]
     rows = asked(ws, replace(slump, level=before), *usual)
     assert rows["confidence"].to_dict() == {**dict.fromkeys(CODES, "high"), "AA": "low"}

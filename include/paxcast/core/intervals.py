@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 LEVELS = (0.80, 0.95)
 BORROWED = 1.0  # N0: the fleet's middle counts as much as one fold of an airport's own
 MOST_LENT = 7  # windows, those of a fold plan: what an airport without folds counts for in the pool, however long it is
-FAR = 2.0  # times the season before, or its part: a forecast beyond it goes where the airport has not just been
+FAR = 2.0  # times what was before, or its part: a forecast beyond it goes where the airport has not just been
 ROUNDING = 1e-9  # of the level
 
 
@@ -128,12 +128,13 @@ def band(yhat: Array, fleet: Pool, error_size: float) -> Band:
     return Band(yhat, low[0.80], yhat + half[0.80], low[0.95], yhat + half[0.95])
 
 
-def confidence(interval: Band, seasons_of_history: float, before: float, doubted: bool = False) -> str:
+def confidence(interval: Band, seasons_of_history: float, before: Sequence[float], doubted: bool = False) -> str:
     """`high`, `low` or `do not publish`: from the mean width of the 80 % interval against the mean level.
 
     At most 0.5 of the level is high, up to 1.5 is low. Fewer than two seasons of history are never high, nor is what is
     doubted: the past says nothing of how far a forecast is off that follows a slip, or an airport that has closed; or
-    that lies FAR from the traffic `before` it, the mean of the last season. Nor is an interval without a width.
+    that lies FAR from all the traffic `before` it: the mean of the last season, that of the same periods in it. Nor is
+    an interval without a width.
     """
     level = float(np.mean(interval.yhat))
     width = float(np.mean(interval.hi80 - interval.lo80))
@@ -141,7 +142,7 @@ def confidence(interval: Band, seasons_of_history: float, before: float, doubted
         return "low" if width == 0 else "do not publish"
     if width > 1.5 * level:
         return "do not publish"
-    far = level > FAR * before or level < before / FAR
+    far = all(level > FAR * known or level < known / FAR for known in before)
     told = ROUNDING * level < width <= 0.5 * level
     return "high" if told and seasons_of_history >= 2 and not doubted and not far else "low"
 

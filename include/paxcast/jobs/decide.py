@@ -179,7 +179,7 @@ def _cycles(ws: Workspace, as_of: pd.Timestamp) -> list[Covered]:
     return adaptation.cycles(rows[in_force])
 
 
-def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[str, Any]:
+def _row(result: Outcome, rule: str, pool: Pool, champion: Entry | None) -> dict[str, Any]:
     airport = outcomes.evaluation_of(result)
     composed = composition.compose(airport, rule)
     missed = composition.missed(airport, composed)
@@ -188,13 +188,14 @@ def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[s
     parameters = {e["candidate"]: e["parameters"] for e in result.entrants if e["candidate"] in composed.weights}
     seasons = result.seasons if airport.folds is not None else 0.0  # where no method was judged it is never high
     doubted = any(step["what"] in DOUBTED for step in result.steps)
+    before = [airport.level, float(airport.forecast[0].mean())]  # the first is seasonal naive
     return {
         FLEET: result.fleet,
         "run_key": result.run_key,
         "airport": result.airport,
         "checksum": result.checksum,
         "as_of": result.as_of,
-        "verdict": _verdict(composed, parameters, before),
+        "verdict": _verdict(composed, parameters, champion),
         "reason": result.reason or composed.reason,  # of a pinned method that could not be fitted the worker knows why
         "method": composed.method,
         "rule": rule,
@@ -203,18 +204,18 @@ def _row(result: Outcome, rule: str, pool: Pool, before: Entry | None) -> dict[s
         "cv_mase": composed.cv_mase,
         "cv_mase_naive": composed.cv_mase_naive,
         **_tested(airport, composed),
-        "confidence": intervals.confidence(band, seasons, airport.level, doubted),
+        "confidence": intervals.confidence(band, seasons, before, doubted),
         "forecast": json.dumps({"ds": result.ds, **{name: _plain(getattr(band, name)) for name in STEP}}),
     }
 
 
-def _verdict(composed: Composed, parameters: dict[str, Any], before: Entry | None) -> str:
+def _verdict(composed: Composed, parameters: dict[str, Any], champion: Entry | None) -> str:
     """first, naive (the gate refused the combination), kept (same members, same parameters), or replaced."""
     if composed.gated:
         return "naive"
-    if before is None:
+    if champion is None:
         return "first"
-    return "kept" if before.parameters == parameters else "replaced"
+    return "kept" if champion.parameters == parameters else "replaced"
 
 
 def _tested(airport: Evaluation, composed: Composed) -> dict[str, float | None]:
