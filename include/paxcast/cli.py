@@ -208,9 +208,14 @@ def _counted(names: list[str]) -> str:
 
 
 def main() -> None:
-    """Run a command; an error of the catalogue is one message on stderr and exit code 1."""
+    """Run a command; an error of the catalogue, or of a file or folder, is one message on stderr and exit code 1."""
     try:
         app()
     except PaxcastError as error:
         err.print(f"paxcast: {error}", highlight=False, markup=False)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        err.print(f"paxcast: {error.filename}: {error.strerror}", highlight=False, markup=False)
         sys.exit(1)

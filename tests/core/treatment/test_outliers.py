@@ -26,23 +26,25 @@ def unconfirmed(y: np.ndarray, code: str = "MS") -> list[int]:
 
 
 def slow(y: list[float], season: int, factor: float) -> list[int]:
-    """As the module's docstring says it, period by period, for positive values; without the 2 %, and with the last."""
+    """As the module's docstring says it, period by period, for positive values, NaN unknown; without the 2 %, and with
+    the last."""
 
     def ratio(t: int, other: int) -> float | None:
         inside = 0 <= t < len(y) and 0 <= other < len(y)
-        return math.log(y[t] / y[other]) if inside else None
+        return math.log(y[t] / y[other]) if inside and not math.isnan(y[t] + y[other]) else None
 
     around: dict[int, list[float]] = {}
     beside: dict[int, list[float]] = {}
     for t in range(len(y)):
         around[t], beside[t] = [], []
-        for k in (-2, -1, 1, 2):
+        for k in (-1, 1, -2, 2, -3, 3, -4, 4, -5, 5):
+            if abs(k) > 2 and len(around[t]) >= 2:
+                break
             own = ratio(t, t + k * season)
             near = {j: ratio(t + j, t + j + k * season) for j in (-2, -1, 1, 2)}
             known = [r for r in near.values() if r is not None]
             if own is not None and known:
                 around[t].append(own - statistics.median(known))
-            if own is not None:
                 beside[t] += [own - r for j in (-1, 1) if (r := near[j]) is not None]
     limit = 8 * 1.4826 * statistics.median(abs(g) for gains in around.values() for g in gains)
     limit = max(limit, math.log(factor))
@@ -66,6 +68,26 @@ def test_what_is_wild_is_what_the_slow_oracle_says(seed):
     for t in rng.choice(150, size=3, replace=False):
         y[t] *= rng.choice([0.05, 0.2, 0.4, 3, 20])
     assert at(y) == [t for t in slow(y.tolist(), 12, 2.0) if t < 149]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_after_a_stretch_that_is_not_known_too(seed):
+    rng = np.random.default_rng(seed)
+    y = traffic(132, noise=0.05, seed=seed)
+    y[85:109] = np.nan
+    for t in rng.choice([*range(85), *range(109, 131)], size=2, replace=False):
+        y[t] *= rng.choice([0.05, 0.2, 3, 20])
+    assert at(y) == [t for t in slow(y.tolist(), 12, 2.0) if t < 131]
+
+
+@pytest.mark.parametrize("slip", [12.0, 3.0, 0.02])
+@pytest.mark.parametrize("month", [111, 115, 120, 126])
+def test_a_wild_value_is_found_in_the_two_seasons_after_a_shock_of_two(month, slip):
+    y = traffic(132)
+    y[85:109] = np.nan
+    assert at(y) == []
+    y[month] *= slip
+    assert at(y) == [month]
 
 
 @pytest.mark.parametrize("seed", range(12))

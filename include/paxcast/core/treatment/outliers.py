@@ -1,12 +1,12 @@
 """Single wild values: a slip of the unit, a lost month. Never two in a row; the last value may only be doubted.
 
 A value is compared with the same period of the two seasons before and the two after (daily data: weeks, as holidays
-move against any longer one). How far its ratio to such a period lies, in logarithms, from the median ratio of the two
+move against any longer one); where fewer than two of these four are known, as after a shock, with the two nearest that
+are, at most five seasons away. How far its ratio to such a period lies, in logarithms, from the median ratio of the two
 periods on each side is what it alone has gained or lost; the same is asked of the period right before and right after
-it, since the edge of a longer drop stands out on one side only. It is wild if at least two of the four seasons are
-known, all figures have one sign, and even the smallest is beyond a limit: eight robust standard deviations (from the
-median absolute figure of the whole series), and at least a factor of 2 (daily data: 5, as a storm or a feast halves a
-day).
+it, since the edge of a longer drop stands out on one side only. It is wild if at least two seasons are known, all
+figures have one sign, and even the smallest is beyond a limit: eight robust standard deviations (from the median
+absolute figure of the whole series), and at least a factor of 2 (daily data: 5, as a storm or a feast halves a day).
 """
 
 import numpy as np
@@ -18,7 +18,8 @@ MOST = 0.02  # of all periods
 LIMIT = 8 * 1.4826  # times the median absolute deviation
 FACTOR = {"MS": 2.0, "W": 2.0, "D": 5.0}
 FLOOR = 1e-3  # of the median: what is below counts as that, as zero has no logarithm
-SEASONS = (-2, -1, 1, 2)
+SEASONS = (-1, 1, -2, 2, -3, 3, -4, 4, -5, 5)  # nearest first
+USUAL = 4  # of these
 NEIGHBOURS = (-2, -1, 1, 2)
 AGREEING = 2
 
@@ -77,15 +78,26 @@ def _agreed(gains: Array) -> Array:
 
 
 def _gains(y: Array, season: int) -> tuple[Array, Array]:
-    """What each value alone has gained or lost against each of the seasons, as a logarithm, NaN if unknown: as against
-    the periods around it [4, T], and as against the one right before and the one right after it [8, T]."""
+    """What each value alone has gained or lost against each season, as a logarithm, NaN if unknown or not asked: as
+    against the periods around it [S, T], and as against the one right before and the one right after it [2 S, T]."""
     positive = y[y > 0]
     if not len(positive):
         return np.full((len(SEASONS), len(y)), np.nan), np.full((2 * len(SEASONS), len(y)), np.nan)
     logs = np.log(np.maximum(y, FLOOR * np.median(positive)))
     ratios = [logs - _moved(logs, k * season) for k in SEASONS]
-    around = [ratio - _median([_moved(ratio, k) for k in NEIGHBOURS]) for ratio in ratios]
-    return np.stack(around), np.stack([ratio - _moved(ratio, k) for ratio in ratios for k in (-1, 1)])
+    around = np.stack([ratio - _median([_moved(ratio, k) for k in NEIGHBOURS]) for ratio in ratios])
+    asked = _asked(np.isfinite(around))
+    beside = [
+        np.where(a, ratio - _moved(ratio, k), np.nan) for a, ratio in zip(asked, ratios, strict=True) for k in (-1, 1)
+    ]
+    return np.where(asked, around, np.nan), np.stack(beside)
+
+
+def _asked(known: Flags) -> Flags:
+    """Which seasons a period is compared with: the usual ones if enough of these are known, else the nearest. [S, T]"""
+    so_far = np.cumsum(known, axis=0)
+    usual = np.arange(len(known))[:, None] < USUAL
+    return np.where(so_far[USUAL - 1] >= AGREEING, usual, so_far <= AGREEING)
 
 
 def _median(rows: list[Array]) -> Array:
