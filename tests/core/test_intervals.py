@@ -118,18 +118,6 @@ def test_a_share_is_the_mean_of_what_was_missed_over_the_level_and_a_size_borrow
             assert size(missed, 0.2, 80.0, without=k) == pytest.approx(slow_size(missed, 0.2, 80.0, k))
 
 
-def test_a_single_wild_miss_of_a_small_fleet_does_not_make_one_step_wide():
-    for count in (1, 3, 7, 11):
-        rng = np.random.default_rng(count)
-        airports = [Missed(rng.normal(0, 10, (5, 6)), np.full(5, 100.0)) for _ in range(count)]
-        calm = pool(airports, 6).quantiles[0.95]
-        airports[0].errors[2, 3] = 1e5
-        assert pool(airports, 6).quantiles[0.95].max() <= 2 * calm.max()
-        airports[0].errors[2, 2:] = 1e5
-        beyond = pool(airports, 6).quantiles[0.95][4] > 2 * calm.max()
-        assert beyond == (count <= 3)  # of several steps it counts, where the quantile is the largest
-
-
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_the_pool_is_what_loops_over_airports_windows_and_steps_find(seed):
     airports = fleet(seed=seed)
@@ -138,7 +126,6 @@ def test_the_pool_is_what_loops_over_airports_windows_and_steps_find(seed):
     assert found.middle == pytest.approx(middle)
     assert list(pool(airports, 4).quantiles) == list(LEVELS)
     for level in (0.50, *LEVELS):
-        by_step = []
         for h in range(4):
             ratios = []
             for missed in airports:
@@ -146,11 +133,7 @@ def test_the_pool_is_what_loops_over_airports_windows_and_steps_find(seed):
                     if not math.isnan(missed.errors[k, h]):
                         ratios.append(abs(missed.errors[k, h]) / slow_size(missed, middle, missed.levels[k], k))
             wanted = min(rank(len(ratios), level), len(ratios))
-            by_step.append(sorted(ratios)[wanted - 1])
-        if sum(len(missed.levels) for missed in airports) < 60:
-            a, b, c, d = by_step
-            by_step = [sorted([a, b, c])[1], sorted([a, b, c])[1], sorted([b, c, d])[1], sorted([b, c, d])[1]]
-        assert found.quantiles[level].tolist() == pytest.approx(by_step)
+            assert found.quantiles[level][h] == pytest.approx(sorted(ratios)[wanted - 1])
 
 
 def test_an_airport_whose_windows_count_for_two_is_as_if_it_were_there_twice():

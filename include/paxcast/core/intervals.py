@@ -23,8 +23,6 @@ Array = npt.NDArray[np.float64]
 LEVELS = (0.80, 0.95)
 BORROWED = 1.0  # N0: the fleet's middle counts as much as one fold of an airport's own
 MOST_LENT = 7  # windows, those of a fold plan: what an airport without folds counts for in the pool, however long it is
-FEW = 60  # windows: of more, three or more misses lie beyond the 95 % quantile
-NEIGHBOURS = (-1, 0, 1)  # steps
 FAR = 2.0  # times what was before, or its part: a forecast beyond it goes where the airport has not just been
 ROUNDING = 1e-9  # of the level
 
@@ -84,25 +82,14 @@ def pool(
 ) -> Pool:
     """The quantiles of a fleet, [horizon] for each level; zeros where nothing was missed or compared.
 
-    Of fewer than FEW windows the outermost quantile is that of one or two wild misses: there each step has the middle
-    one of its own and its two neighbours'.
-
     effective: by nominal level, the one to take its quantiles at (`adaptation`), where that differs.
     """
     taken = {a: (effective or {}).get(a, a) for a in levels}
     middle = _middle(airports)
     rows = [(row, missed.weight) for missed in airports for row in _ratios(missed, middle)]
     ratios, weights = np.array([row for row, _ in rows]).reshape(-1, horizon), np.array([w for _, w in rows])
-    ranked = {a: np.array([rank_of(ratios[:, h], taken[a], weights) for h in range(horizon)]) for a in levels}
-    few = float(weights.sum()) < FEW and horizon >= len(NEIGHBOURS)
-    return Pool({a: _middle_of_three(q) if few else q for a, q in ranked.items()}, middle)
-
-
-def _middle_of_three(quantiles: Array) -> Array:
-    """Each with the one before and the one after it, the first and the last with the two nearest: the middle. [H]"""
-    last = len(quantiles) - 2
-    at = np.clip(np.arange(len(quantiles)), 1, last)
-    return np.asarray(np.median([quantiles[at + k] for k in NEIGHBOURS], axis=0))
+    ranked = {a: [rank_of(ratios[:, h], taken[a], weights) for h in range(horizon)] for a in levels}
+    return Pool({a: np.array(q) for a, q in ranked.items()}, middle)
 
 
 def unit(level: float, yhat: Array) -> float:
