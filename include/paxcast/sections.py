@@ -12,7 +12,7 @@ from paxcast.core.space import Parameter, Value, parse_space
 ON_SPARK = ("tpe", "anneal", "random")  # what hyperopt.SparkTrials can run
 
 
-def _quoted(country: object) -> object:
+def _not_norway_unquoted(country: object) -> object:
     if country is False:
         raise ValueError("NO without quotes means false in YAML; write 'NO', with quotes, for Norway")
     return country
@@ -26,7 +26,9 @@ def _with_holidays(country: str) -> str:
     return country
 
 
-Country = Annotated[str, Field(pattern="^[A-Z]{2}$"), BeforeValidator(_quoted), AfterValidator(_with_holidays)]
+Country = Annotated[
+    str, Field(pattern="^[A-Z]{2}$"), BeforeValidator(_not_norway_unquoted), AfterValidator(_with_holidays)
+]
 
 
 class Section(BaseModel):

@@ -108,15 +108,13 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     year, the share of it that `told_from_luck` gives, the rest seasonal naive. What a person has pinned is not asked,
     not even for folds; where else nothing can be judged, or nothing fitted, it is seasonal naive.
     """
-    folds = airport.folds
+    folds, naive = airport.folds, _naive(len(airport.candidates))
     unseen = np.empty((0, 0)) if folds is None else folds.forecast[0]
     if folds is None and not airport.pinned:
-        return _composed(
-            airport, _naive(len(airport.candidates)), unseen, "too few periods to judge a method on", gated=False
-        )
+        return _composed(airport, naive, unseen, "too few periods to judge a method on", gated=False)
     if not airport.competes.any():
         reason = "the pinned method could not be fitted" if airport.pinned else "no candidate could be fitted"
-        return _composed(airport, _naive(len(airport.candidates)), unseen, reason, gated=False)
+        return _composed(airport, naive, unseen, reason, gated=False)
     if folds is None:
         weights = airport.competes / airport.competes.sum()
         return _composed(airport, weights, unseen, "pinned: too few periods to judge it on", gated=False)
@@ -129,11 +127,11 @@ def compose(airport: Evaluation, rule: str) -> Composed:
     for step in range(STEPS - 1, -1, -1):
         share = step / STEPS
         weights, unseen = (share * a + (1 - share) * b for a, b in zip(every, sound, strict=True))
-        if _passes(folds, weights) and (weights != _naive(len(airport.candidates))).any():
+        if _passes(folds, weights) and (weights != naive).any():
             return _published(airport, folds, weights, unseen, f"{rule}, {step} of {STEPS} parts of all")
-    limit = _fold_error(folds, _naive(len(airport.candidates)))
+    limit = _fold_error(folds, naive)
     reason = f"no candidate did better than seasonal naive in the folds, MASE {limit:.3f}"
-    return _composed(airport, _naive(len(airport.candidates)), folds.forecast[0], reason, gated=True)
+    return _composed(airport, naive, folds.forecast[0], reason, gated=True)
 
 
 def _published(airport: Evaluation, folds: FoldForecasts, weights: Array, unseen: Array, how: str) -> Composed:
