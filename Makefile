@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 k ?=
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 .PHONY: help setup java demo ui test test-faults test-all check lock clean
 
@@ -38,7 +38,7 @@ demo: java setup ## run the whole line on real airports (about 3 minutes)
 ui: java setup ## Airflow's UI and the MLflow UI on what the demo made
 	@$(BIN)/python -m paxcast.orchestration.demo --ui
 
-test: java setup ## the tests, two files at a time; `make test k=NAME` runs some
+test: java setup ## the tests, three files at a time; `make test k=NAME` runs some
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(if $(k),-k "$(k)")
 
 test-faults: java setup ## processes killed in the middle of batches and backfills (about 20 minutes)

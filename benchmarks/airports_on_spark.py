@@ -26,6 +26,7 @@ from paxcast.adapters import hyperopt_search, spark
 from paxcast.adapters.spark import PackedHistory, WorkerResult
 from paxcast.core import calendar, prophet_map, tuning
 from paxcast.core.candidates.registry import CANDIDATES
+from paxcast.core.choice import Promotion
 from paxcast.core.series import Series
 from paxcast.core.tuning import TuningTask
 from paxcast.sections import SearchSettings
@@ -82,7 +83,7 @@ def worker_of(evaluations: int) -> Tune:
         seconds=300.0,
         recent_folds=FOLDS,
         earlier_year_folds=0,
-        margin=0.02,
+        promotion=Promotion(0.02),
         seed=1,
     )
     return Tune(task, frequency)

@@ -3,24 +3,24 @@
 
 validate → plan → [tune on Spark → register in MLflow] for each batch → promote → forecast → report.
 
-A scheduled run, a run by hand, one that drift triggers and a backfill are this same line with another `as_of` or
-another list of airports. A retry, a cleared task and a second run refit only airports that are not done.
+A scheduled run, one by hand, one that drift triggers and a backfill differ in `as_of` or in the list of airports alone.
+A retry, a cleared task and a second run refit only airports that are not done. The group `gate`, between promote and
+forecast, is there with `promotion.ask_above`: it asks a person where more specifications would change.
 
 **Trigger it with** nothing, or for example `{"as_of": "2013-12-31", "airports": ["ATL", "BOS"]}`.
-
 **If tasks are red**: airports of a batch failed; its log names them, the others are released. `tune` and `register` of
 the batch, `promote` and `forecast` have done their work and are red to be found: once the cause is gone, clear the
 run's failed tasks, and only the open airports are refitted. `{"rerun_failed": true}` does the same in a new run.
 **If report is red**, and the run with it: more than `max_failed_share` of the airports failed.
+**To go back** to the release before: `{"rollback": "previous"}`, or a release's id; with `airports`, of these alone.
 """
 
 from airflow.sdk import dag, task, task_group
 
-from paxcast.orchestration import fleets, params, tasks
+from paxcast.orchestration import fleets, gate, params, tasks
 from paxcast.settings import Settings
 
 LABEL = "{{ label }}"
-EVEN_IF_RED = "all_done_min_one_success"  # plan is the one success; after a dry run's, all is skipped
 
 
 def retrain_dag(settings: Settings) -> None:
@@ -45,12 +45,12 @@ def retrain_dag(settings: Settings) -> None:
             tune(fleet, of) >> register(fleet, of)
 
         planned = task(tasks.plan)(fleet, task(tasks.validate)(fleet))
-        tuned = batch.expand(of=task(tasks.batches)(planned))
         promoted, forecast, reported = (
-            task(step, trigger_rule=EVEN_IF_RED)(fleet, planned)
+            task(step, trigger_rule=gate.EVEN_IF_RED)(fleet, planned)
             for step in (tasks.promote, tasks.forecast, tasks.report)
         )
-        tuned >> promoted >> forecast >> reported
+        batch.expand(of=task(tasks.batches)(planned)) >> promoted >> forecast >> reported
+        gate.between(settings, planned, promoted, forecast)
 
     retrain()
 

@@ -1,5 +1,6 @@
 """Fixtures of the tests that need the whole environment. tests/core has its own; of these it takes `regular` alone."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -72,11 +73,22 @@ def make_fleet(tmp_path: Path, isolated_home: Path) -> MakeFleet:
 
 
 @pytest.fixture(scope="session")
-def new_fleet(tmp_path_factory: pytest.TempPathFactory) -> MakeFleet:
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of MLflow's with its tables and nothing in them, to copy: making them takes more than most tests do."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_fleet(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> MakeFleet:
     """Writes a fleet in a folder of its own, store and MLflow in it too: for runs that several tests look at."""
 
     def make(table: pd.DataFrame, **settings: Any) -> Path:
         folder = tmp_path_factory.mktemp("fleet")
+        shutil.copy(empty_mlflow, folder / "mlflow.db")
         places = {"store": str(folder / "store"), "mlflow": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"}}
         return _write_fleet(folder, table, **places, **settings)
 

@@ -176,6 +176,8 @@ def test_every_wrong_setting_is_told_at_once(write):
         (MINIMAL + "history: {country: NO}", "history.country: Value error, NO without quotes means false in YAML"),
         (MINIMAL + "history: {country: UK}", "history.country: Value error, no public holidays are known of 'UK'"),
         (MINIMAL + "overrides: {AAA: {country: fr}}", "overrides.AAA.country: String should match pattern"),
+        (MINIMAL + "retention: {tables_days: 0}", "retention.tables_days: Input should be greater than or equal to 1"),
+        (MINIMAL + "retention: {trials_days: 500}", "retention: Value error, trials_days, 500, is more than runs_days"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_place(write, text, where):
@@ -261,6 +263,8 @@ NO_CHANGES = [
     "batches: 9",
     "store: s3://bucket/paxcast",
     "mlflow: {tracking_uri: 'http://mlflow', experiment: x}",
+    "mlflow: {charts: all, writers: 2}",
+    "retention: {trials_days: 3, runs_days: 4, tables_days: 5}",
     "search: {seconds_per_airport: 5}",
     "search: {mode: local}",
     "search: {parallelism: 3}",
@@ -495,7 +499,7 @@ def test_settings_cannot_be_changed(write):
 
 def test_every_setting_is_either_in_the_numbers_or_known_not_to_change_them(write):
     running = {"schedule", "start_date", "max_failed_share", "batches", "retries", "spark"}
-    outside = {"fleet", "store", "mlflow", "origin"} | running
+    outside = {"fleet", "store", "mlflow", "retention", "origin"} | running
     assert set(Settings.model_fields) == outside | set(load(write()).numbers())
 
 

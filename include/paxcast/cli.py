@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from paxcast import cli_quality
+from paxcast import cli_memory, cli_quality
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError, PaxcastError
 from paxcast.jobs import histories, workspace
@@ -19,6 +19,7 @@ from paxcast.terminal import PLAIN, Airports, AsOf, Json, codes, note_if_empty, 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(cli_quality.app)
+app.add_typer(cli_memory.app)
 MOST_NAMED = 10
 out, err = Console(**PLAIN), Console(**PLAIN, stderr=True)
 
@@ -130,8 +131,11 @@ def forecast(context: typer.Context, as_of: AsOf = None, airports: Airports = No
     histories.check_ingested(ws)
     release = releases.in_force(ws, calendar.parse_as_of(as_of)) if as_of else releases.current(ws)
     if release is None:
+        first = min((record.as_of for record in releases.publications(ws)), default=None)
+        if first is None:
+            raise ConfigurationError(f"fleet {ws.fleet}: no release yet; run `paxcast retrain`")
         raise ConfigurationError(
-            f"fleet {ws.fleet}: no release yet{f' as of {as_of}' if as_of else ''}; run `paxcast retrain`"
+            f"--as-of: fleet {ws.fleet} had no release as of {as_of}; the first is as of {calendar.as_of_text(first)}"
         )
     columns = ["airport", "as_of", "ds", "yhat", "lo80", "hi80", "lo95", "hi95", "confidence"]
     rows = records(forecasts(ws, release, codes(airports))[columns])
@@ -196,6 +200,10 @@ def _print_retrained(result: dict[str, Any]) -> None:
         out.print(
             f"{result['run_key']}: {len(result['refitted'])} refitted, {len(result['kept'])} kept, "
             f"{len(result['quarantined'])} quarantined, {len(result['failed'])} failed. Release {result['release']}."
+        )
+    if "waits" in result:
+        out.print(
+            f"{result['waits']}; the one in force stays until `paxcast approve {result['release']}`", markup=False
         )
     for entry in result["quarantined"] + result.get("failed", []):
         out.print(f"  {entry['airport']}: {entry['reason']}", highlight=False)

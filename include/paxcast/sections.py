@@ -198,9 +198,25 @@ class FoldSettings(Section):
 
 
 class PromotionSettings(Section):
-    """When a new specification replaces the champion's."""
+    """When a new specification replaces the champion's, and who is asked."""
 
     margin: float = Field(0.02, ge=0, lt=1, description="The share by which the challenger's error must be lower.")
+    shadow_cycles: int = Field(
+        0, ge=0, le=24, description="How often a challenger must win again, each time with new periods, before it may."
+    )
+    ask_above: float | None = Field(
+        None, ge=0, lt=1, description="Ask a person where more than this share of specifications would change."
+    )
+    ask_hours: float = Field(24, gt=0, le=720, description="How long is waited for the answer; then it is no.")
+
+    def numbers(self) -> dict[str, Any]:
+        """What of it changes numbers. Whom a release waits for changes none; nor does a shadow of no length."""
+        shadow = {"shadow_cycles": self.shadow_cycles} if self.shadow_cycles else {}
+        return {"margin": self.margin, **shadow}
+
+    def with_numbers(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """These settings, as plain values, with the numbers-changing part of a manifest."""
+        return {**self.model_dump(mode="json"), "shadow_cycles": 0, **numbers}
 
 
 class SparkSettings(Section):
@@ -217,7 +233,31 @@ class SparkSettings(Section):
 
 
 class MlflowSettings(Section):
-    """Where runs and models are remembered."""
+    """Where runs and models are remembered, and how. None of it changes a number."""
 
     tracking_uri: str | None = None
     experiment: str | None = None
+    charts: Literal["changed", "all", "worst", "none"] = Field(
+        "changed", description="Of which airports a chart is logged: new or with other parameters; the worst tenth."
+    )
+    trials: bool = Field(
+        False, description="A run of its own for each evaluation of a search; in the mode spark_trials there always is."
+    )
+    writers: int = Field(4, ge=1, le=32, description="Airports registered at a time.")
+
+
+class RetentionSettings(Section):
+    """How long what is no longer needed is kept, in days; `paxcast prune` applies it. None of it changes a number."""
+
+    trials_days: int = Field(90, ge=1, le=36500, description="The trials of searches, in MLflow and in outcomes.")
+    runs_days: int = Field(400, ge=1, le=36500, description="Runs and releases that are not needed any more.")
+    tables_days: int = Field(30, ge=1, le=36500, description="Files that the newest version of a table does not use.")
+
+    @model_validator(mode="after")
+    def _trials_go_with_their_runs(self) -> "RetentionSettings":
+        if self.trials_days > self.runs_days:
+            raise ValueError(
+                f"trials_days, {self.trials_days}, is more than runs_days, {self.runs_days}; trials go with their runs "
+                "at the latest: state as many or fewer"
+            )
+        return self

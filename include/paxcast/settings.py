@@ -1,7 +1,7 @@
 """One fleet's configuration: its YAML and the environment, as one frozen object. The only reader of os.environ.
 
 Unknown keys are refused. `numbers()` is the part that changes numbers, and what the config hash covers; the store,
-Spark, MLflow and batches are not in it, so that a run on a laptop and one on a cluster are the same run.
+Spark, MLflow, retention and batches are not in it, so that a run on a laptop and one on a cluster are the same run.
 """
 
 import difflib
@@ -28,6 +28,7 @@ from paxcast.sections import (
     NycFlights13Settings,
     OverrideSettings,
     PromotionSettings,
+    RetentionSettings,
     SearchSettings,
     Section,
     SparkSettings,
@@ -87,6 +88,7 @@ class Settings(Section):
     spark: SparkSettings = SparkSettings()
     store: str | None = None
     mlflow: MlflowSettings = MlflowSettings()
+    retention: RetentionSettings = RetentionSettings()
     origin: str = Field("", exclude=True)  # the file this came from
 
     @field_validator("candidates")
@@ -138,11 +140,11 @@ class Settings(Section):
         """The part that changes numbers, as plain values: source mapping, history, candidates, search, folds."""
         content = self.model_dump(
             mode="json",
-            include={"source", "horizon", "history", "candidates", "overrides", "search", "folds", "promotion"},
+            include={"source", "horizon", "history", "candidates", "overrides", "search", "folds"},
         )
         for reading in ("path", "separator", "max_rejected_share", "faulty_copies", "airports"):
             content["source"].pop(reading, None)
-        return {**content, "search": self.search.numbers()}
+        return {**content, "search": self.search.numbers(), "promotion": self.promotion.numbers()}
 
     def with_max_evals(self, max_evals: int | None) -> "Settings":
         """The same settings with another search budget; a different configuration, with its own run key."""
@@ -167,7 +169,9 @@ class Settings(Section):
         plain = self.model_dump(mode="json")
         source = {**plain["source"], **numbers["source"]}
         search = self.search.with_numbers(numbers["search"])
-        merged = Settings.model_validate({**plain, **numbers, "source": source, "search": search})
+        promotion = self.promotion.with_numbers(numbers["promotion"])
+        own = {"source": source, "search": search, "promotion": promotion}
+        merged = Settings.model_validate({**plain, **numbers, **own})
         return merged.model_copy(update={"origin": self.origin})
 
     @property

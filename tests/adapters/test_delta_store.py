@@ -1,10 +1,13 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from deltalake import DeltaTable
 
-from paxcast.adapters.delta_store import TABLES, DeltaStore
+from paxcast.adapters.delta_store import TABLES, DeltaStore, Vacuumed
+from paxcast.core.errors import InfrastructureError, VersionGone
 
 
 @pytest.fixture
@@ -78,3 +81,172 @@ def test_writers_at_the_same_moment_lose_no_row(tables: DeltaStore) -> None:
 def test_a_frame_without_a_column_of_the_table_is_refused(tables: DeltaStore) -> None:
     with pytest.raises(KeyError, match="version"):
         tables.append("registrations", registration("ATL").drop(columns="version"))
+
+
+# --- upkeep: merging, removing, vacuum
+
+NOW = pd.Timestamp("2040-01-01", tz="UTC")  # long after anything here was written
+
+
+def observation(value: float, fleet: str = "f", bucket: int = 1) -> pd.DataFrame:
+    row = {"fleet": fleet, "bucket": bucket, "airport": "ATL", "ds": pd.Timestamp("2020-01-01"), "y": value}
+    return pd.DataFrame([{**row, "known_at": pd.Timestamp("2020-02-01", tz="UTC"), "receipt": "r"}])
+
+
+def files(folder: Path) -> set[Path]:
+    return set((folder / "tables" / "observations").glob("fleet=*/**/*.parquet"))
+
+
+def test_small_files_are_merged_and_no_row_of_any_version_changes(tables: DeltaStore) -> None:
+    for value in range(4):
+        tables.append("observations", observation(value))
+    tables.append("observations", observation(9, "g"))
+    then = [sorted(tables.read("observations", version=v)["y"]) for v in range(5)]
+    assert tables.compact("observations", "f", small_files=5) == 0
+    assert tables.version("observations") == 4
+    assert tables.compact("observations", "f", small_files=4, dry_run=True) == 4
+    assert tables.version("observations") == 4
+    assert tables.compact("observations", "f", small_files=4) == 4
+    assert tables.compact("observations", "f", small_files=4) == 0
+    assert tables.version("observations") == 5
+    assert [sorted(tables.read("observations", version=v)["y"]) for v in range(6)] == [*then, then[-1]]
+
+
+def test_rows_go_with_their_runs_and_those_of_others_stay(tables: DeltaStore) -> None:
+    for fleet, key in (("f", "r1"), ("f", "r2"), ("f", "r3"), ("g", "r1")):
+        tables.append("registrations", registration("ATL", fleet, key))
+    assert tables.remove("registrations", "f", ["r1", "r2"], dry_run=True) == 2
+    assert tables.version("registrations") == 3
+    assert tables.remove("registrations", "f", ["r1", "r2"]) == 2
+    assert set(tables.read("registrations")[["fleet", "run_key"]].itertuples(index=False, name=None)) == {
+        ("f", "r3"),
+        ("g", "r1"),
+    }
+    assert tables.remove("registrations", "f", ["r1", "r2"]) == 0
+    assert tables.remove("outcomes", "f", ["r1"]) == 0
+    assert tables.version("registrations") == 4
+
+
+def test_rows_can_be_removed_and_files_merged_while_others_write(tables: DeltaStore) -> None:
+    for n in range(8):
+        tables.append("registrations", registration(f"A{n}", run_key=f"r{n}"))
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(tables.remove, "registrations", "f", ["r1"])]
+        done += [pool.submit(tables.append, "registrations", registration(f"B{n}", run_key="new")) for n in range(3)]
+        done += [pool.submit(tables.compact, "registrations", "f", 2)]
+        for one in done:
+            one.result()
+    rows = set(tables.read("registrations")["airport"])
+    assert rows == {f"A{n}" for n in range(8) if n != 1} | {"B0", "B1", "B2"}
+
+
+def test_vacuum_leaves_the_files_of_versions_to_keep_and_takes_the_others(tables: DeltaStore, tmp_path: Path) -> None:
+    for value in range(3):  # version 0, 1, 2
+        tables.replace("observations", observation(value), {"fleet": "f"})
+    before, rows = files(tmp_path), tables.read("observations", version=1)
+    told = tables.vacuum("observations", "f", NOW, keep=[1], dry_run=True)
+    assert files(tmp_path) == before
+    assert tables.vacuum("observations", "f", NOW, keep=[1]) == told
+    assert (told.files, told.lost) == (1, ())
+    (gone,) = before - files(tmp_path)
+    assert told.size > 0
+    assert not gone.exists()
+    pd.testing.assert_frame_equal(tables.read("observations", version=1), rows)
+    assert list(tables.read("observations")["y"]) == [2]
+    with pytest.raises(VersionGone, match="version 0 is gone"):
+        tables.read("observations", version=0)
+    assert tables.vacuum("observations", "f", NOW, keep=[1]) == Vacuumed()
+    assert tables.vacuum("observations", "f", NOW).files == 1
+    assert tables.version("observations") == 2  # it commits nothing
+
+
+def test_vacuum_goes_by_when_a_file_was_last_of_the_newest_version_and_not_by_when_it_was_written(
+    tables: DeltaStore, tmp_path: Path
+) -> None:
+    tables.replace("observations", observation(0), {"fleet": "f"})
+    for path in files(tmp_path):
+        os.utime(path, (0, 0))
+    long_after_it_was_written = pd.Timestamp.now(tz="UTC")
+    tables.replace("observations", observation(1), {"fleet": "f"})
+    assert tables.vacuum("observations", "f", long_after_it_was_written).files == 0
+    assert tables.vacuum("observations", "f", pd.Timestamp.now(tz="UTC")).files == 1
+
+
+def test_vacuum_takes_what_a_broken_off_write_left_but_nothing_that_may_still_be_written(
+    tables: DeltaStore, tmp_path: Path
+) -> None:
+    tables.append("observations", observation(0))
+    (there,) = files(tmp_path)
+    left = there.with_name("part-left.parquet")
+    left.write_bytes(b"half")
+    assert tables.vacuum("observations", "f", pd.Timestamp.now(tz="UTC")).files == 0
+    assert tables.vacuum("observations", "f", NOW) == Vacuumed(1, 4)
+    assert files(tmp_path) == {there}
+
+
+def test_vacuum_is_of_one_fleet(tables: DeltaStore, tmp_path: Path) -> None:
+    for value in range(2):
+        tables.replace("observations", observation(value), {"fleet": "f"})
+        tables.replace("observations", observation(value, "g"), {"fleet": "g"})
+    before = files(tmp_path)
+    assert tables.vacuum("observations", "f", NOW).files == 1
+    assert {path.parts[-3] for path in before - files(tmp_path)} == {"fleet=f"}
+    assert tables.vacuum("observations", "never", NOW) == tables.vacuum("scores", "f", NOW) == Vacuumed()
+
+
+def test_vacuum_removes_nothing_where_the_store_does_not_list_what_the_newest_version_holds(
+    tables: DeltaStore, tmp_path: Path
+) -> None:
+    for value in range(2):
+        tables.replace("observations", observation(value), {"fleet": "f"})
+    before = files(tmp_path)
+    newest = max(before, key=lambda path: path.stat().st_mtime_ns)
+    newest.rename(newest.with_suffix(".moved"))
+    with pytest.raises(InfrastructureError, match="nothing was removed"):
+        tables.vacuum("observations", "f", NOW)
+    assert files(tmp_path) == before - {newest}
+
+
+def test_every_version_of_the_observations_can_be_read_however_many_commits_and_days_have_passed(
+    tables: DeltaStore, tmp_path: Path
+) -> None:
+    for value in range(205):  # at every 100th commit delta-rs drops what of the log is 30 days old and not needed
+        tables.append("observations", observation(value))
+        if value == 150:
+            for path in (tmp_path / "tables" / "observations" / "_delta_log").iterdir():
+                os.utime(path, (0, 0))
+    assert list(tables.read("observations", version=0)["y"]) == [0]
+    assert len(tables.read("observations", version=120)) == 121
+
+
+def test_a_version_without_its_files_one_between_two_logs_and_one_that_never_was_are_gone(
+    tables: DeltaStore, tmp_path: Path
+) -> None:
+    for value in range(4):
+        tables.append("observations", observation(value))
+    folder = tmp_path / "tables" / "observations"
+    with pytest.raises(VersionGone, match="version 9 is gone; the newest is 3"):
+        tables.read("observations", version=9)
+    assert tables.read("scores", version=9).empty  # never written
+    DeltaTable(str(folder)).create_checkpoint()
+    (folder / "_delta_log" / f"{1:020d}.json").unlink()
+    with pytest.raises(VersionGone, match="version 2 is gone"):
+        tables.read("observations", version=2)
+    next(folder.rglob("*.parquet")).unlink()
+    with pytest.raises(VersionGone, match="version 3 is gone"):
+        tables.read("observations", version=3)
+    with pytest.raises(FileNotFoundError):
+        tables.read("observations")
+
+
+def test_a_version_whose_log_is_gone_is_no_empty_table(tables: DeltaStore, tmp_path: Path) -> None:
+    for value in range(3):
+        tables.append("observations", observation(value))
+    DeltaTable(str(tmp_path / "tables" / "observations")).create_checkpoint()
+    for version in range(2):
+        (tmp_path / "tables" / "observations" / "_delta_log" / f"{version:020d}.json").unlink()
+    with pytest.raises(VersionGone, match="version 1 is gone; the newest is 2"):
+        tables.read("observations", version=1)
+    done = tables.vacuum("observations", "f", NOW, keep=[1, 2, 7])
+    assert done == Vacuumed(0, 0, lost=(1, 7))
+    assert len(tables.read("observations")) == 3

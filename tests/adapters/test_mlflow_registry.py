@@ -78,6 +78,7 @@ class Registered:
 
     def load(self) -> Any:
         mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
         return mlflow.pyfunc.load_model(f"models:/small.AAA/{self.version}")
 
 
@@ -98,6 +99,7 @@ def registered(
     from paxcast.adapters.mlflow_registry import AirportRun, Registry
     from paxcast.core import airport_model
     from paxcast.core.candidates.registry import CANDIDATES
+    from paxcast.core.choice import Promotion
     from paxcast.core.grid import search
     from paxcast.core.past import Past
     from paxcast.core.treatment import Raw, Rules
@@ -107,7 +109,7 @@ def registered(
     past = Past(Raw("AAA", "MS", ds, traffic()), Rules(shocks=(), find_shocks=False))
     task = TuningTask(
         horizon=HORIZON, candidates=names, space=(), max_evals=1, seconds=60, recent_folds=1, earlier_year_folds=0,
-        margin=0.0, seed=1,
+        promotion=Promotion(0.0), seed=1,
     )  # fmt: skip
     tuned = tune(past, task, CANDIDATES, search)
     made = {e.specification.candidate: e.forecast for e in tuned.entrants}
@@ -141,7 +143,17 @@ def test_every_candidate_forecasts_from_the_registry_as_it_did_when_it_was_tuned
     for name, expected in airport.forecasts.items():
         answer = model.predict(pd.DataFrame({"ds": airport.ds}), params={"rule": name})
         assert answer["ds"].tolist() == airport.ds.tolist()
-        np.testing.assert_allclose(answer["yhat"], expected, rtol=1e-6, err_msg=name)
+        assert answer["yhat"].tolist() == [float(f"{value:.10g}") for value in expected], name
+
+
+def test_beyond_what_was_published_every_candidate_is_fitted_anew_and_begins_as_it_did(airport: Registered) -> None:
+    model, beyond = airport.load(), pd.date_range(airport.ds[0], periods=HORIZON + 3, freq="MS")
+    for name, expected in airport.forecasts.items():
+        if name == "fleet_gbm":  # is given, and reaches no further
+            continue
+        answer = model.predict(pd.DataFrame({"ds": beyond}), params={"rule": name})["yhat"]
+        np.testing.assert_allclose(answer[:HORIZON], expected, rtol=1e-6, err_msg=name)
+        assert np.isfinite(answer).all()
 
 
 def test_without_a_parameter_the_usual_rule_forecasts(airport: Registered) -> None:

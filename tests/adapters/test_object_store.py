@@ -2,6 +2,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from paxcast.adapters.object_store import ObjectStore
@@ -51,3 +52,33 @@ def test_a_value_that_json_cannot_hold_is_refused_rather_than_stored_as_nan(obje
     with pytest.raises(ValueError, match="JSON"):
         objects.put_if_absent("nan.json", {"loss": float("nan")})
     assert objects.get("nan.json") is None
+
+
+def test_removing_takes_what_is_there_and_leaves_the_rest(
+    objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paxcast.adapters.object_store.AT_ONCE", 2)
+    names = [f"runs/k/{n}.json" for n in range(5)]
+    for name in names:
+        objects.put(name, {})
+    objects.remove([*names[:2], "runs/k/gone.json", *names[2:4]])
+    assert list(objects.names("runs")) == names[4:]
+    objects.remove(names)
+    objects.remove([])
+    assert list(objects.names("runs")) == []
+
+
+def test_folders_are_the_next_parts_of_names_and_not_the_objects_beside_them(objects: ObjectStore) -> None:
+    for name in ("runs/k2/a.json", "runs/k1/deep/er/b.json", "runs/c.json", "other/d.json"):
+        objects.put(name, {})
+    assert objects.folders("runs") == ["k1", "k2"]
+    assert objects.folders("nothing") == []
+
+
+def test_what_is_stored_is_told_with_its_size_and_when_it_was_written(objects: ObjectStore) -> None:
+    before = pd.Timestamp.now(tz="UTC") - pd.Timedelta(seconds=2)
+    objects.put_text("runs/b.txt", "four")
+    objects.put("runs/a.json", {})
+    first, second = objects.stored("runs")
+    assert (first.name, second.name, first.size, second.size) == ("runs/a.json", "runs/b.txt", 2, 4)
+    assert before < first.modified < pd.Timestamp.now(tz="UTC") + pd.Timedelta(seconds=2)

@@ -16,6 +16,7 @@ import pytest
 
 from paxcast.core.candidates import Candidate, History, Refitting
 from paxcast.core.candidates.seasonal_naive import SeasonalNaive
+from paxcast.core.choice import Promotion
 from paxcast.core.errors import FitFailed
 from paxcast.core.past import Past
 from paxcast.core.search import Record, Search, SearchProblem, Trial
@@ -129,7 +130,7 @@ def _candidates(*more: Candidate) -> dict[str, Candidate]:
     return {c.name: c for c in (SeasonalNaive(), *more)}
 
 
-def _task(**changes: Any) -> TuningTask:
+def _task(margin: float = 0.02, shadow_cycles: int = 0, **changes: Any) -> TuningTask:
     usual = {
         "horizon": 6,
         "candidates": ("seasonal_naive", "scaled"),
@@ -138,7 +139,7 @@ def _task(**changes: Any) -> TuningTask:
         "seconds": 60.0,
         "recent_folds": 2,
         "earlier_year_folds": 1,
-        "margin": 0.02,
+        "promotion": Promotion(margin, shadow_cycles),
         "seed": 7,
     }
     return TuningTask(**(usual | changes))

@@ -85,8 +85,9 @@ def test_a_shorter_and_a_longer_forecast_begin_alike(kept):
 
 def test_it_keeps_the_treated_history_and_of_each_member_its_parameters_and_only_prophets_as_fitted(case, tuned, kept):
     series = tuned.treated.series
-    assert sorted(kept) == ["airport", "calendar", "first_ds", "frequency", "members", "y"]
+    assert sorted(kept) == ["airport", "calendar", "ds", "first_ds", "frequency", "members", "y"]
     assert (kept["airport"], kept["frequency"], kept["first_ds"]) == ("ATL", case[0], str(series.ds[0])[:10])
+    assert kept["ds"] == [str(d.date()) for d in series.next_periods(HORIZON)]
     assert tuned.treated.offset == 2
     assert kept["y"] == series.y.tolist()
     assert {name: m["parameters"] for name, m in kept["members"].items()} == {
@@ -95,6 +96,11 @@ def test_it_keeps_the_treated_history_and_of_each_member_its_parameters_and_only
     assert {name for name, m in kept["members"].items() if m["fitted"] is not None} == {
         *("prophet", "anchored_prophet", "fleet_gbm")
     }
+
+
+def test_it_keeps_what_each_member_forecast_to_ten_digits(tuned, kept):
+    for name, made in forecasts(tuned).items():
+        assert kept["members"][name]["forecast"] == [float(f"{value:.10g}") for value in made]
 
 
 def test_the_calendar_effects_are_kept_once_those_of_the_treated_history_or_none(case, tuned, kept):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paxcast.core.release import Entry, Release, compose, from_dict, part_key
+from paxcast.core.release import Entry, Release, compose, entry_in, from_dict, part_key
 
 SETTINGS = settings(max_examples=80, deadline=None)
 CODES = st.sampled_from(["ATL", "BOS", "JFK", "ORD"])
@@ -101,3 +101,17 @@ def test_the_previous_release_is_left_as_it_was():
 def test_a_release_written_as_json_and_read_back_is_the_same():
     made = compose("demo", "2019-01-31", "run 2", release({"ATL": 1}), entries({"ORD": 2}))
     assert from_dict(json.loads(json.dumps(made.as_dict()))) == made
+
+
+def test_one_entry_is_found_in_a_stored_release_as_all_of_it_would_be_read() -> None:
+    odd = {"prophet": {"note": 'no {"airport":"AAB" of it', "list": [{"airport ": 1}], "é": [1.5, None]}}
+    entries = [
+        Entry(code, f"f.{code}", number, "k", "2020-12-31", "c", "prophet", odd if code == "AA" else {})
+        for number, code in enumerate(("AA", "AAC", "A-B", "ZZZ"))
+    ]
+    made = compose("f", "2020-12-31", "k", None, entries)
+    value = {"made_at": "2021-01-01", "backfill": False, "release": made.as_dict()}
+    stored = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    read = from_dict(json.loads(stored)["release"]).by_airport()
+    for code in ("AA", "AAB", "AAC", "A", "A-B", "ZZZ", "ZZ", "f"):
+        assert entry_in(stored, code) == read.get(code)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paxcast.core.candidates import Refitting, Specification
-from paxcast.core.choice import NAIVE
+from paxcast.core.choice import NAIVE, Waiting
 from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import fold_scale
 from paxcast.core.folds import plan_folds
@@ -256,6 +256,20 @@ def test_a_champion_outside_the_space_or_of_another_candidate_is_no_point_to_try
     tuned = run(growing(PERIODS), champions=(champion,))
     assert [t.parameters["factor"] for t in tuned.trials["scaled"]] == [0.5, 1.0, 1.2, 1.5]
     assert entrant(tuned).specification.parameters == {"factor": 1.2}
+
+
+def test_a_challenger_in_the_shadow_is_tried_after_the_champion_and_comes_into_force_once_it_has_served(run, growing):
+    waiting = {"scaled": Waiting({"factor": 1.15}, 0, "2014-11-01")}
+    asked = {"champions": (CHAMPION,), "waiting": waiting, "first": (Specification("scaled", {"factor": 0.7}),)}
+    tuned = run(growing(PERIODS), (1.2,), **asked, shadow_cycles=2)
+    assert [t.parameters["factor"] for t in tuned.trials["scaled"]] == [1.3, 1.15, 0.7, 1.2]
+    assert entrant(tuned).specification == CHAMPION
+    made = tuned.choices["scaled"]
+    last = str(tuned.treated.series.ds[-1])[:10]
+    assert (made.verdict, made.waiting) == ("waits", Waiting({"factor": 1.15}, 1, last))
+    served = run(growing(PERIODS), (1.2,), **asked, shadow_cycles=1)
+    assert entrant(served).specification.parameters == {"factor": 1.15}
+    assert served.choices["scaled"].verdict == "replaced"
 
 
 @pytest.mark.parametrize("loss", [None, 0.5])

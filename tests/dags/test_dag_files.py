@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,21 @@ def test_every_task_has_an_owner_a_description_and_retries_under_the_policy(
 def test_retraining_is_one_straight_line_around_the_batches(three_fleets: dict[str, Any], fleet: str) -> None:
     tasks = three_fleets["dags"][f"retrain_{fleet}"]["tasks"]
     assert {name: task["downstream"] for name, task in tasks.items()} == LINE
+
+
+def test_where_a_person_is_to_be_asked_a_gate_stands_between_promote_and_forecast(
+    new_airflow: Any, tmp_path: Path
+) -> None:
+    text = "source: {kind: file, path: traffic.csv}\npromotion: {ask_above: 0.2}\n"
+    fleet_file(tmp_path, "asking.yaml", text)
+    tasks = new_airflow(tmp_path).dags()["dags"]["retrain_asking"]["tasks"]
+    steps = ["promote", "gate.ask", "gate.approval", "gate.approved", "gate.decided", "forecast"]
+    for step, following in pairwise(steps):
+        assert following in tasks[step]["downstream"]
+    assert any("ApprovalOperator" in kind for kind in tasks["gate.approval"]["kinds"])
+    assert tasks["gate.decided"]["rule"] == "none_failed"  # what follows goes on after a no
+    without = {name: task["downstream"] for name, task in tasks.items() if not name.startswith("gate.")}
+    assert {n: [d for d in found if not d.startswith("gate.")] for n, found in without.items()} == LINE
 
 
 def test_tuning_is_the_providers_pyspark_task_and_nothing_else_is(three_fleets: dict[str, Any]) -> None:

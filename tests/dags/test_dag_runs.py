@@ -169,6 +169,16 @@ def test_one_airport_by_force_is_refitted_alone_with_the_same_numbers(line: Line
     assert line.home.paxcast("forecast") == line.forecasts
 
 
+def test_a_run_that_is_asked_to_go_back_does_only_that(line: Line, forced: Ended) -> None:
+    outcomes, forecasts = line.home.outcomes(), line.home.paxcast("forecast")
+    back = line.home.test("retrain_small", rollback="previous")
+    assert (back.code, back.state) == (0, "success"), back.text
+    assert {state for state, _ in back.tasks().values()} == {"skipped"}
+    assert "is in force instead of" in back.text
+    assert {row["version"] for row in line.home.status().values() if row["airport"] in GOOD} == {1}
+    assert (line.home.outcomes(), line.home.paxcast("forecast")) == (outcomes, forecasts)
+
+
 def test_outcomes_once_written_are_never_touched_again(line: Line, forced: Ended) -> None:
     now = line.home.outcomes()
     assert {name: now.get(name) for name in line.outcomes} == line.outcomes

@@ -20,6 +20,7 @@ FORM = {
     "force": {"default": False, "type": "boolean"},
     "rerun_failed": {"default": False, "type": "boolean"},
     "dry_run": {"default": False, "type": "boolean"},
+    "rollback": {"default": None, "type": ["string", "null"], "minLength": 1},
 }
 GOOD: list[dict[str, Any]] = [
     {},
@@ -27,6 +28,7 @@ GOOD: list[dict[str, Any]] = [
     {"as_of": None, "airports": None, "max_evals": None},
     {"max_evals": 1, "force": True, "rerun_failed": True, "dry_run": True},
     {"max_evals": 1000},
+    {"rollback": "previous", "airports": ["ATL"]},
 ]
 BAD: list[tuple[str, Any]] = [
     ("as_of", "yesterday"),
@@ -46,6 +48,8 @@ BAD: list[tuple[str, Any]] = [
     ("force", "yes"),
     ("rerun_failed", 1),
     ("dry_run", None),
+    ("rollback", ""),
+    ("rollback", True),
 ]
 
 

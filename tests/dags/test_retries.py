@@ -13,7 +13,8 @@ CATALOGUE = [
     for e in vars(errors).values()
     if isinstance(e, type) and issubclass(e, errors.PaxcastError) and e.__subclasses__() == []
 ]
-NEVER = {"UnknownAirports", "BadFile", "FutureDataRead", "NothingToForecast", "AirportsOpen", "TooManyFailed"}
+NEVER = {"UnknownAirports", "BadFile", "VersionGone", "FutureDataRead", "NothingToForecast", "AirportsOpen"}
+NEVER |= {"TooManyFailed"}
 SOON = {"BatchIncomplete"}
 OF_ONE_AIRPORT = {"AirportTimeout", "AirportTooLarge", "FitFailed"}  # an outcome or a trial, never the end of a task
 

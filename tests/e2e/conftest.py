@@ -67,7 +67,7 @@ class Standalone:
             **inherited,
             **database,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(PROJECT / "tests" / "e2e" / "faults"),
+            "PYTHONPATH": f"{PROJECT / 'tests' / 'e2e' / 'faults'}{os.pathsep}{PROJECT / 'include'}",
             "PAXCAST_TEST_FAULTS": str(self.folder / "faults"),
             "PAXCAST_FLEETS": str(self.folder / "fleets"),
             "PAXCAST_HOME": str(self.folder / "home"),
@@ -266,7 +266,8 @@ def postgres() -> Iterator[str]:
         subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
     run("initdb", "-D", f"{folder}/data", "-U", "airflow", "--auth=trust")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    # A scheduler's workers inherit its connections: with kill -9 of it alone, its transaction would stay open for ever.
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c idle_in_transaction_session_timeout=60s"
     run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
     try:
         run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow")

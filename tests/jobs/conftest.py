@@ -1,5 +1,6 @@
 """What the tests of single jobs share: an empty store, outcomes and manifests by hand, tuning in process."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,8 +22,10 @@ HORIZON = 6  # of outcomes by hand
 
 
 @pytest.fixture
-def ws(tmp_path: Path, isolated_home: Path) -> Workspace:
+def ws(tmp_path: Path, isolated_home: Path, empty_mlflow: Path) -> Workspace:
     """The workspace of the fleet `small`, in whose store there is nothing yet."""
+    isolated_home.mkdir()
+    shutil.copy(empty_mlflow, isolated_home / "mlflow.db")
     path = tmp_path / "small.yaml"
     path.write_text("source: {kind: file, path: small.csv}\nstore: store\n", encoding="utf-8")
     return open_workspace(load(path))

@@ -444,13 +444,16 @@ def test_where_every_airport_is_quarantined_that_is_said(new_fleet: Make, made_u
         run(ws, tmp_path, ["2019-12-01"])
 
 
-def test_nothing_is_registered_and_nothing_that_anybody_reads_is_written(tested: Backtested) -> None:
+def test_nothing_is_registered_and_nothing_that_anybody_reads_is_written(
+    tested: Backtested, empty_mlflow: Path
+) -> None:
     ws = tested.ws
     written = ("quality", "outcomes", "registrations", "decisions", "forecasts", "scores")
     assert {table: ws.tables.version(table) for table in written} == dict.fromkeys(written, -1)
     assert [name for part in ("releases", "published", "leases") for name in ws.objects.names(part)] == []
     assert all(name.startswith("runs/backtest-small-") for name in ws.objects.names("runs"))
-    assert not Path(ws.settings.tracking_uri.removeprefix("sqlite:///")).exists()
+    tracked = Path(ws.settings.tracking_uri.removeprefix("sqlite:///"))
+    assert tracked.read_bytes() == empty_mlflow.read_bytes()
 
 
 # --- what cannot be

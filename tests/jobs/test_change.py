@@ -59,7 +59,9 @@ def wider(pool: dict[str, Any]) -> dict[str, Any]:
     return {**pool, "quantiles": {level: [2 * q for q in values] for level, values in pool["quantiles"].items()}}
 
 
-def test_a_restatement_refits_exactly_the_airports_that_it_changed(new_fleet: Make, made_up: Make) -> None:
+def test_a_restatement_refits_exactly_the_airports_that_it_changed(
+    new_fleet: Make, made_up: Make, without_spark: None
+) -> None:
     table = made_up(CODES, 40, "MS", "2020-12-01")
     ws, path = fresh(new_fleet, table)
     first = ask(ws)
@@ -76,7 +78,9 @@ def test_a_restatement_refits_exactly_the_airports_that_it_changed(new_fleet: Ma
     assert versions == {"AAA": 1, "BBB": 2, "CCC": 1}
 
 
-def test_a_restatement_that_was_not_known_yet_changes_no_past_run(new_fleet: Make, made_up: Make) -> None:
+def test_a_restatement_that_was_not_known_yet_changes_no_past_run(
+    new_fleet: Make, made_up: Make, without_spark: None
+) -> None:
     table = made_up(CODES, 40, "MS", "2020-12-01")
     ws, path = fresh(new_fleet, table)
     ask(ws)
@@ -85,7 +89,9 @@ def test_a_restatement_that_was_not_known_yet_changes_no_past_run(new_fleet: Mak
     assert ask(ws)["refitted"] == []
 
 
-def test_an_older_run_registers_versions_but_moves_no_alias_and_no_pointer(new_fleet: Make, made_up: Make) -> None:
+def test_an_older_run_registers_versions_but_moves_no_alias_and_no_pointer(
+    new_fleet: Make, made_up: Make, without_spark: None
+) -> None:
     ws, _ = fresh(new_fleet, made_up(["AAA", "BBB"], 60, "MS", "2020-12-01"))
     newest = ask(ws)
     older = ask(ws, "2020-10-31", backfill=True)
@@ -99,7 +105,9 @@ def test_an_older_run_registers_versions_but_moves_no_alias_and_no_pointer(new_f
     assert releases.in_force(ws, parse_as_of("2020-11-30")).release_id == older["release"]
 
 
-def test_a_later_run_starts_from_the_champion_and_keeps_its_older_release(new_fleet: Make, made_up: Make) -> None:
+def test_a_later_run_starts_from_the_champion_and_keeps_its_older_release(
+    new_fleet: Make, made_up: Make, without_spark: None
+) -> None:
     ws, _ = fresh(new_fleet, made_up(["AAA", "BBB"], 60, "MS", "2020-12-01"))
     first = ask(ws, "2020-11-30")
     second = ask(ws, "2020-12-31")
@@ -111,7 +119,7 @@ def test_a_later_run_starts_from_the_champion_and_keeps_its_older_release(new_fl
     assert releases.load(ws, first["release"]) is not None
 
 
-def test_runs_over_different_airports_of_one_date_add_up(new_fleet: Make, made_up: Make) -> None:
+def test_runs_over_different_airports_of_one_date_add_up(new_fleet: Make, made_up: Make, without_spark: None) -> None:
     ws, _ = fresh(new_fleet, made_up(CODES, 40, "MS", "2020-12-01"))
     ask(ws, airports=("AAA",))
     assert {r["airport"]: r["status"] for r in status(ws)} == {"AAA": "ok", "BBB": "never", "CCC": "never"}

@@ -12,6 +12,7 @@ import pytest
 from paxcast.adapters import spark
 from paxcast.adapters.spark import PackedHistory
 from paxcast.core.calendar import parse_as_of
+from paxcast.core.choice import Promotion
 from paxcast.core.treatment import Rules
 from paxcast.core.tuning import TuningTask
 from paxcast.jobs import fleet_models, forecast, releases
@@ -43,7 +44,7 @@ TASK = TuningTask(
     seconds=60,
     recent_folds=1,
     earlier_year_folds=0,
-    margin=0.02,
+    promotion=Promotion(0.02),
     seed=1,
 )
 

@@ -69,6 +69,9 @@ def register_again(ws: Workspace, run_key: str) -> None:
     """As after a crash between the runs and the version: what is logged is logged, the registrations are forgotten."""
     manifest = plan.newest(ws, run_key)
     assert manifest is not None
+    registry = register.Registry(ws.settings.tracking_uri, ws.settings.experiment)
+    for run in registry.client.search_runs([registry.experiment_id], "tags.kind = 'airport'"):
+        registry.client.update_run(run.info.run_id, status="RUNNING")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(register.Registry, "versions", lambda *_: {})
         patch.setattr(register, "_unregistered", lambda _ws, _key, results: list(results))

@@ -175,9 +175,9 @@ def test_an_older_release_that_comes_second_moves_neither_the_pointer_nor_an_ali
     older, newer = fleet.promoted(EARLIER), fleet.promoted(LATER)
     ready = []
     for release in (older, newer):
-        forecast._write(fleet.ws, release.entries)
+        forecast.write(fleet.ws, release.entries)
         registry = Registry(fleet.ws.settings.tracking_uri, fleet.ws.settings.experiment)
-        ready.append((registry, release, forecast._register(fleet.ws, registry, release)))
+        ready.append((registry, release, forecast.registered(fleet.ws, registry, release)))
     assert forecast._put_in_force(fleet.ws, *ready[1])
     before = fleet.aliases()
     assert not forecast._put_in_force(fleet.ws, *ready[0])

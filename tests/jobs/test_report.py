@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,3 +85,50 @@ def test_where_every_forecast_is_confident_all_are_charted_and_none_is_said_to_b
 def test_the_line_counts_what_is_withheld() -> None:
     assert report._withheld(0) == []
     assert report._withheld(12)[0].startswith("12 forecasts are withheld")
+
+
+# --- the fleet's numbers in MLflow
+
+
+def judged(mase: list[float | None], naive: list[float | None]) -> pd.DataFrame:
+    codes = [f"A{i:02d}" for i in range(len(mase))]
+    rows = pd.DataFrame({"airport": codes, "status": "ok", "mase": mase, "mase_naive": naive})
+    return rows.assign(cv_mase=rows["mase"] * 2, cv_mase_naive=rows["mase_naive"] * 4)
+
+
+def test_the_fleets_quantiles_are_of_the_airports_that_have_a_test_window_and_of_their_ratios() -> None:
+    rows = judged([0.1 * i for i in range(1, 12)] + [None], [1.0] * 10 + [0.0, None])
+    found = report._fleet_metrics(rows)
+    assert found["mase_p10"] == pytest.approx(0.2)
+    assert found["mase_p50"] == pytest.approx(0.6)
+    assert found["mase_p90"] == pytest.approx(1.0)
+    assert found["cv_mase_p50"] == pytest.approx(1.2)
+    assert found["cv_mase_ratio_p50"] == pytest.approx(0.275)  # of the ten that naive misses at all
+    assert found["mase_better_than_naive"] == pytest.approx(0.9)
+
+
+def test_a_fleet_without_test_windows_has_no_quantiles() -> None:
+    assert report._fleet_metrics(judged([None, None], [None, None])) == {}
+
+
+def test_the_worst_are_the_twenty_with_the_largest_errors_largest_first() -> None:
+    rows = judged([float(i) for i in range(30)], [1.0] * 30)
+    rows.loc[29, "status"] = "failed"
+    assert list(report._worst(rows)["airport"]) == [f"A{i:02d}" for i in range(28, 8, -1)]
+
+
+def test_the_parent_run_has_the_numbers_the_worst_and_the_failures(one_wild: Ran) -> None:
+    uri = one_wild.ws.settings.tracking_uri
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(one_wild.ws.settings.experiment)
+    assert experiment is not None
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'fleet'")
+    decided = decide.read(one_wild.ws, [one_wild.run_key])
+    assert parent.data.metrics["ok"] == 3
+    assert parent.data.metrics["mase_p50"] == pytest.approx(decided["mase"].median())
+    assert parent.data.metrics["mase_ratio_p90"] == 1.0  # seasonal naive is the only candidate
+    folder = f"runs:/{parent.info.run_id}"
+    worst = pd.read_csv(mlflow.artifacts.download_artifacts(f"{folder}/worst.csv", tracking_uri=uri))
+    assert list(worst["airport"]) == list(decided.sort_values("mase", ascending=False)["airport"])
+    failures = pd.read_csv(mlflow.artifacts.download_artifacts(f"{folder}/failures.csv", tracking_uri=uri))
+    assert failures.empty

@@ -13,6 +13,7 @@ import pytest
 from paxcast.adapters.spark import PackedHistory
 from paxcast.core.candidates import History, Refitting
 from paxcast.core.candidates.registry import CANDIDATES
+from paxcast.core.choice import Promotion
 from paxcast.core.composition import compose
 from paxcast.core.errors import FitFailed
 from paxcast.core.outcome import FAILED, OK, Outcome, evaluation_of
@@ -91,7 +92,7 @@ def made(
         seconds=seconds,
         recent_folds=2,
         earlier_year_folds=0,
-        margin=0.02,
+        promotion=Promotion(0.02),
         seed=7,
         pinned=pinned,
     )

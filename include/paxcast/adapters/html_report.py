@@ -86,6 +86,13 @@ def sheet(content: Sheet) -> str:
     )
 
 
+def article(title: str, summary: Sequence[str], drawing: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A page without any script. drawing: SVG, taken as it is; tables: as in `Sheet`, those without rows left out."""
+    lines = "".join(f"<p>{_e(line)}</p>" for line in summary)
+    body = "".join(_table(name, rows) for name, rows in tables.items() if rows)
+    return _ARTICLE.format(style=_STYLE, title=_e(title), summary=lines, drawing=drawing, tables=body)
+
+
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return f"<h2>{_e(title)}</h2><p>nothing to show</p>"
@@ -215,4 +222,16 @@ data.forEach((figure, i) => Plotly.newPlot("figure" + i, figure.traces,
   {{margin: {{t: 10, r: 10, b: 60, l: 70}}, legend: {{orientation: "h", y: -0.3}}, ...figure.layout}},
   {{displaylogo: false, responsive: true}}));
 </script></body></html>
+"""
+
+_ARTICLE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}
+td {{ font-variant-numeric: tabular-nums; }}
+</style></head><body>
+<h1>{title}</h1>{summary}
+{drawing}
+{tables}
+</body></html>
 """

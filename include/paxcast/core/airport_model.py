@@ -1,7 +1,8 @@
-"""What the registry keeps of an airport: its history, its calendar effects, each candidate's specification; Prophets as
-they were fitted, and the forecast itself of a candidate that was given it.
+"""What the registry keeps of an airport: its history, its calendar effects, each candidate's specification and what it
+forecast; Prophets as they were fitted.
 
-Classical candidates are fitted anew from that history, which takes as long as reading a Prophet. Nothing is pickled.
+As far as the published forecast reaches, what it holds is added up: that needs no Paxcast. Beyond, classical candidates
+are fitted anew from the history, which takes as long as reading a Prophet. Nothing is pickled.
 """
 
 import json
@@ -14,6 +15,7 @@ import pandas as pd
 
 from paxcast.core.candidate_files import GIVEN
 from paxcast.core.candidates.adjusted import AS_IT_IS, FittedAdjusted, ahead, without
+from paxcast.core.outcome import DIGITS
 from paxcast.core.treatment.calendar_effects import Effects, effects_from
 from paxcast.core.tuning import Tuned
 
@@ -23,12 +25,15 @@ OWN_TEXT = (*PROPHETS, *GIVEN)  # what cannot be fitted anew from the history
 
 
 def as_text(tuned: Tuned) -> str:
-    """The airport's model as sorted JSON: airport, frequency, first_ds, y, `calendar`, and `members` by candidate."""
+    """The airport's model as sorted JSON: airport, frequency, first_ds, y, `calendar`, `ds` of the forecast; `members`
+    by candidate, each with its `forecast`, [H] traffic to the digits that outcomes have."""
     series = tuned.treated.series
+    horizon = len(tuned.entrants[0].forecast)
     members = {
         e.specification.candidate: {
             "parameters": dict(sorted(e.specification.parameters.items())),
             "fitted": e.fitted.to_json() if e.specification.candidate in OWN_TEXT else None,
+            "forecast": [float(f"{value:.{DIGITS}g}") for value in e.forecast.tolist()],
         }
         for e in tuned.entrants
     }
@@ -37,6 +42,7 @@ def as_text(tuned: Tuned) -> str:
         "frequency": series.frequency,
         "first_ds": str(series.ds[0])[:10],
         "y": series.y.tolist(),
+        "ds": [str(d.date()) for d in series.next_periods(horizon)],
         "calendar": calendar.as_json() if (calendar := _effects(tuned)) else None,
         "members": members,
     }

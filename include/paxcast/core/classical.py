@@ -12,6 +12,7 @@ doubled its error on airports with a long history.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,29 @@ SEASONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A forecaster that also tells what it makes of its own past: `inside`, [N], of the last N periods it was made on,
+    each as its model fits it (of exponential smoothing and Theta one step ahead)."""
+
+    ahead: Forecaster
+    inside: Array
+
+    def __call__(self, horizon: int) -> Array:
+        return self.ahead(horizon)
+
+
+def inside(forecaster: Forecaster) -> Array | None:
+    """What a forecaster makes of its own past, see `Told`; None from one that does not tell."""
+    return forecaster.inside if isinstance(forecaster, Told) else None
+
+
+def changed(forecaster: Forecaster, ahead: Forecaster, back: Callable[[Array], Array]) -> Forecaster:
+    """`ahead`, a forecaster made of another one, and of its past what `back` makes of that one's, [N]."""
+    past = inside(forecaster)
+    return ahead if past is None else Told(ahead, back(past))
+
+
 def scaled(series: Series, model: Callable[[Array], Forecaster]) -> Forecaster:
     """`model` made on z, [T] around 1, and its forecasts in traffic. A history that never changes goes on so.
 
@@ -58,7 +82,11 @@ def scaled(series: Series, model: Callable[[Array], Forecaster]) -> Forecaster:
         last = float(series.y[-1])
         return lambda horizon: np.full(horizon, last)
     forecaster, most = model(z), MOST * float(np.max(np.abs(z)))
-    return lambda horizon: level * np.clip(forecaster(horizon), -most, most)
+    return changed(
+        forecaster,
+        lambda horizon: level * np.clip(forecaster(horizon), -most, most),
+        lambda past: level * np.clip(past, -most, most),
+    )
 
 
 def need(series: Series, periods: int, name: str) -> None:
@@ -85,9 +113,9 @@ def deseasonalised(z: Array, frequency: str, model: Callable[[Array], Forecaster
     logs = logs and float(z.min()) > LOG_ABOVE
     seasons = [s for s in SEASONS[frequency] if len(z) >= 2 * s.period]
     rest = np.log(z) if logs else z
-    cycles = []
+    cycles, taken = [], np.zeros(len(z))
     for season, values in zip(seasons, decomposed(rest, seasons), strict=True):
-        rest = rest - values
+        rest, taken = rest - values, taken + values
         cycles.append(values[-season.period :])
     forecaster = model(rest)
 
@@ -95,7 +123,11 @@ def deseasonalised(z: Array, frequency: str, model: Callable[[Array], Forecaster
         values = forecaster(horizon) + sum(np.resize(cycle, horizon) for cycle in cycles)
         return np.exp(values) if logs else values
 
-    return forecast
+    def back(past: Array) -> Array:
+        values = past + taken[len(taken) - len(past) :]
+        return np.exp(values) if logs else values
+
+    return changed(forecaster, forecast, back)
 
 
 def decomposed(x: Array, seasons: list[Season]) -> list[Array]:
@@ -130,8 +162,7 @@ def ets(z: Array, season: int, model: str, *, damped: bool | None = None) -> For
     """AutoETS. model: error, trend and season, each A (additive), M, N (none) or Z (chosen by AICc)."""
     from statsforecast.models import AutoETS
 
-    fitted = AutoETS(season_length=season, model=model, damped=damped).fit(z)
-    return lambda horizon: np.asarray(fitted.predict(horizon)["mean"], dtype=np.float64)
+    return _told(AutoETS(season_length=season, model=model, damped=damped).fit(z))
 
 
 def theta(rest: Array, model: str | None) -> Forecaster:
@@ -143,8 +174,8 @@ def theta(rest: Array, model: str | None) -> Forecaster:
 
     # Its search begins at half the first value and looks in proportion to it: a rest around zero (logs) is no start.
     raised = 1.0 - float(np.floor(rest.min()))
-    fitted = AutoTheta(season_length=1, model=model).fit(rest + raised)
-    return lambda horizon: np.asarray(fitted.predict(horizon)["mean"], dtype=np.float64) - raised
+    fitted = _told(AutoTheta(season_length=1, model=model).fit(rest + raised))
+    return changed(fitted, lambda horizon: fitted(horizon) - raised, lambda past: past - raised)
 
 
 def ces(z: Array, season: int, models: str) -> Forecaster:
@@ -157,4 +188,14 @@ def ces(z: Array, season: int, models: str) -> Forecaster:
     fits = [AutoCES(season_length=season, model=kind).fit(z) for kind in models]
     # A history that is constant where the model looks has no AICc.
     best = min(fits, key=lambda fit: float(np.nan_to_num(fit.model_.get("aicc", np.inf), nan=np.inf)))
-    return lambda horizon: np.asarray(best.predict(horizon)["mean"], dtype=np.float64)
+    return _told(best)
+
+
+def _told(fitted: Any) -> Forecaster:
+    """A fitted model of statsforecast. On a few odd histories it keeps nothing of its fit."""
+    past = fitted.model_.get("fitted")
+
+    def forecast(horizon: int) -> Array:
+        return np.asarray(fitted.predict(horizon)["mean"], dtype=np.float64)
+
+    return forecast if past is None else Told(forecast, np.asarray(past, dtype=np.float64))

@@ -48,6 +48,7 @@ class Evaluation:
     level: float
     window_levels: Array
     changes: Array
+    rms_scales: Array | None = None
     pinned: bool = False
     whole_year: bool = True
 

@@ -22,6 +22,10 @@ class BadFile(PaxcastError):
     """An input file breaks its contract; the store is left as it was. Never retried."""
 
 
+class VersionGone(PaxcastError):
+    """A past version of a table is asked for that was removed. Never retried."""
+
+
 class FutureDataRead(PaxcastError):
     """A row that was not known at `as_of` reached a computation. A defect or a broken store: never retried."""
 
@@ -65,4 +69,6 @@ class AirportTooLarge(PaxcastError):
     """Tuning one airport took more memory than `spark.worker_memory_mb`."""
 
 
-FAIL_AT_ONCE = (ConfigurationError, BadFile, FutureDataRead, NothingToForecast, AirportsOpen, TooManyFailed)
+FAIL_AT_ONCE = (
+    ConfigurationError, BadFile, VersionGone, FutureDataRead, NothingToForecast, AirportsOpen, TooManyFailed
+)  # fmt: skip

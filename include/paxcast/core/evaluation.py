@@ -30,6 +30,7 @@ class Window:
 
     `counts`: [H], whether a period is compared: one that was not observed, or lies in a shock, is not. `most`: traffic
     that no forecast of it may exceed. `level`: mean traffic of the season, of daily data the four weeks, before it.
+    `rms_scale`: traffic, above zero, the scale of squared errors.
     """
 
     fold: Fold
@@ -38,6 +39,7 @@ class Window:
     counts: Flags
     most: float
     level: float
+    rms_scale: float
 
     def forecast(self, evaluator: Evaluator, parameters: Parameters) -> Array:
         """[H] a specification's forecast of it, see `publishable`. Raises FitFailed."""
@@ -81,7 +83,8 @@ def windows(history: History, folds: Sequence[Fold], actual: Array, counts: Flag
         part = slice(fold.cutoff, fold.cutoff + fold.horizon)
         if np.mean(counts[part]) >= LEAST_COUNTED:
             past = history.head(fold.cutoff)
-            found.append(Window(fold, actual[part], fold_scale(past), counts[part], most(past), level(past)))
+            scales = fold_scale(past), fold_rms_scale(past)
+            found.append(Window(fold, actual[part], scales[0], counts[part], most(past), level(past), scales[1]))
     return tuple(found)
 
 
@@ -117,3 +120,14 @@ def fold_scale(train: Series) -> float:
     if scale > 0:
         return scale
     return float(np.mean(np.abs(train.y))) or 1.0
+
+
+def fold_rms_scale(train: Series) -> float:
+    """The root mean squared change of a fold's past from one season to the next, in traffic: what RMSSE is measured in.
+
+    Never zero or NaN: where nothing changed, the scale of the other errors.
+    """
+    season = calendar.frequency(train.frequency).season
+    changes = train.y[season:] - train.y[:-season]
+    scale = float(np.sqrt(np.mean(changes**2))) if len(changes) else 0.0
+    return scale if scale > 0 else fold_scale(train)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from paxcast.core.candidates import Specification
+from paxcast.core.choice import Waiting
 from paxcast.core.identity import digest
 
 WHOLE_FLEET = "whole fleet"
@@ -60,6 +61,11 @@ class Manifest:
     def champions(self, airport: str) -> tuple[Specification, ...]:
         """The specifications in force for the airport when the context was frozen, one a candidate."""
         return _specifications(self.context.get("champions", {}).get(airport, {}))
+
+    def waiting(self, airport: str) -> dict[str, Waiting]:
+        """By candidate, the airport's challengers that were in the shadow when the context was frozen."""
+        found = self.context.get("waiting", {}).get(airport, {})
+        return {name: Waiting.of(values) for name, values in sorted(found.items())}
 
     def warm_starts(self) -> tuple[Specification, ...]:
         """The points that every airport's search tries first, after its champion's."""

@@ -35,7 +35,11 @@ class Outcome:
     `entrants`: each candidate's parameters, its forecasts of these windows and from the end, what fitted them.
     `changes`: without folds, what seasonal naive would have missed. `ds`: the periods of the published forecast, [H].
     `level`: mean traffic of the last season. `pinned`: a person chose the method. `seasons`: length of the history.
-    `trials`: by candidate.
+    `trials`: by candidate; `choices`: by candidate that was searched, the verdict on its parameters, why, and the
+    challenger that waits (`choice.Choice`). `metrics`: of the combination by the first rule, by split;
+    `train_members`: those of its members that the metrics of the history are of. `warnings`: by candidate, while its
+    published fit was made.
+    `seconds`, `memory_mb` (the highest of its process): facts of the try, no numbers of the airport.
     """
 
     run_key: str
@@ -60,7 +64,12 @@ class Outcome:
     pinned: bool = False
     seasons: float = 0.0
     trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    choices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    train_members: list[str] = field(default_factory=list)
+    warnings: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    memory_mb: float = 0.0
     attempt: int = 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -97,6 +106,10 @@ def tuned_values(past: Past, tuned: Tuned, competing: tuple[str, ...]) -> dict[s
             for e in tuned.entrants
         ],
         "left_out": dict(tuned.left_out),
+        "warnings": {
+            e.specification.candidate: count for e in tuned.entrants if (count := getattr(e.fitted, "warnings", 0))
+        },
+        "choices": {name: made.as_json() for name, made in tuned.choices.items()},
         "ds": [str(d.date()) for d in series.next_periods(horizon)],
         "changes": [_plain(row, missing=None) for row in tuned.changes],
         "level": evaluation.level(series),
@@ -111,6 +124,11 @@ def tuned_values(past: Past, tuned: Tuned, competing: tuple[str, ...]) -> dict[s
     }
 
 
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Numbers as outcomes keep them: to DIGITS; what is not finite is left out."""
+    return {name: float(f"{value:.{DIGITS}g}") for name, value in sorted(values.items()) if np.isfinite(value)}
+
+
 def evaluation_of(result: Outcome) -> Evaluation:
     """What an `ok` outcome says of its candidates, as arrays."""
     folds = None
@@ -123,6 +141,8 @@ def evaluation_of(result: Outcome) -> Evaluation:
             prior=np.array([e.get("counts", 1.0) for e in result.entrants]),
         )
     test = result.test
+    windows = [*result.folds, *([test] if test else [])]
+    scales = [w.get("rms_scale") for w in windows]
     return Evaluation(
         candidates=tuple(e["candidate"] for e in result.entrants),
         competes=np.array([e["competes"] for e in result.entrants]),
@@ -135,7 +155,8 @@ def evaluation_of(result: Outcome) -> Evaluation:
         level=result.level,
         pinned=result.pinned,
         whole_year=not result.folds or _days(result.folds[0]["ds"][0], result.ds[0]) >= YEAR,
-        window_levels=np.array([f["level"] for f in [*result.folds, *([test] if test else [])]]),
+        window_levels=np.array([w["level"] for w in windows]),
+        rms_scales=None if None in scales else np.array(scales, dtype=np.float64),
         changes=np.array(result.changes, dtype=np.float64).reshape(-1, len(result.ds)),
     )
 
@@ -152,6 +173,7 @@ def _window(past: Past, window: Window) -> dict[str, Any]:
         "actual": _plain(window.actual),
         "counts": window.counts.tolist(),
         "scale": window.scale,
+        "rms_scale": window.rms_scale,
         "level": window.level,
     }
 

@@ -4,7 +4,7 @@ problem ──> search ──> trials          `search` asks `Record` for one ev
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from paxcast.core.errors import FitFailed
@@ -112,7 +112,7 @@ def eligible(trial: Trial) -> bool:
     return trial.loss is not None and not trial.pruned
 
 
-def best(trials: list[Trial]) -> Trial | None:
+def best(trials: Sequence[Trial]) -> Trial | None:
     """The trial to choose: the lowest loss, the earliest of equals. None if none was evaluated in every fold."""
     return min(filter(eligible, trials), key=_order, default=None)
 

@@ -7,14 +7,15 @@ of the history, the task and the seed in it: no clock, no order of arrival, no g
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from paxcast.core import calendar, choice, evaluation, search, shock_choice
+from paxcast.core import calendar, choice, evaluation, shock_choice
 from paxcast.core.candidates import Candidate, Evaluator, Fitted, Specification
 from paxcast.core.candidates.adjusted import Adjusted, AdjustedHistory, adjusted
+from paxcast.core.choice import Choice, Promotion, Waiting
 from paxcast.core.errors import FitFailed
 from paxcast.core.evaluation import FoldsLoss, Window, publishable
 from paxcast.core.folds import Fold, plan_folds
@@ -34,7 +35,8 @@ LEAST_REAL = 1 / 2  # of the season before a fold
 class TuningTask:
     """What is to be done for one airport; frozen in the manifest. Horizon in periods, seconds of wall time.
 
-    `champions`: by candidate, the specification in force; `first`: warm-start points, tried after the champion's.
+    `champions`: by candidate, the specification in force; `waiting`: by candidate, the challenger in the shadow;
+    `first`: warm-start points, tried after these.
     """
 
     horizon: int
@@ -46,10 +48,11 @@ class TuningTask:
     seconds: float
     recent_folds: int
     earlier_year_folds: int
-    margin: float
+    promotion: Promotion
     seed: int
     pinned: bool = False  # by a person: published whatever it did in the folds
     champions: tuple[Specification, ...] = ()
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
     first: tuple[Specification, ...] = ()
 
 
@@ -72,6 +75,7 @@ class Entrant:
 class Tuned:
     """What tuning one airport gave. The first entrant is seasonal naive, also where it is no candidate.
 
+    `choices`: of each candidate that was searched, why it has these parameters.
     `left_out`: the candidates that this history does not suit, with the reason. Without folds nothing can be judged:
     then seasonal naive is the only entrant beside what a person has pinned, and `changes`, [N, H], is what seasonal
     naive would have missed in the past.
@@ -82,6 +86,7 @@ class Tuned:
     test_window: Window | None
     entrants: tuple[Entrant, ...]
     trials: Mapping[str, tuple[Trial, ...]]
+    choices: Mapping[str, Choice]
     left_out: Mapping[str, str]
     changes: Array
 
@@ -102,6 +107,7 @@ def tune(past: Past, task: TuningTask, candidates: Mapping[str, Candidate], look
         test_window=test,
         entrants=tuple(entrants),
         trials=run.trials,
+        choices=run.choices,
         left_out=run.left_out,
         changes=np.empty((0, task.horizon)) if windows else _past_changes(treated.series, task.horizon),
     )
@@ -192,6 +198,7 @@ class _Run:
         self.without_calendar = AdjustedHistory(past, past.rules)  # one for all: effects are estimated once a cutoff
         self.windows, self.test = windows, test
         self.trials: dict[str, tuple[Trial, ...]] = {}
+        self.choices: dict[str, Choice] = {}
         self.left_out: dict[str, str] = {}
 
     def entrant(self, name: str) -> Entrant | None:
@@ -234,19 +241,21 @@ class _Run:
             return Specification(candidate.name, _stated(space))
         trials = self._searched(candidate, space, FoldsLoss(evaluator, self.windows, self.task.prune))
         self.trials[candidate.name] = tuple(trials)
-        found = search.best(trials)
-        if found is None:
+        champion = next((s.parameters for s in self.task.champions if s.candidate == candidate.name), None)
+        until = str(self.past.treated().series.ds[-1])[:10]
+        made = choice.choose(trials, champion, self.task.waiting.get(candidate.name), until, self.task.promotion)
+        if made is None:
             raise FitFailed(f"{self.past.airport}: {candidate.name}: every evaluation failed; {_first_reason(trials)}")
-        champion = next((s for s in self.task.champions if s.candidate == candidate.name), None)
-        done = filter(search.eligible, trials)
-        kept = next((t for t in done if champion and t.parameters == champion.parameters), None)
-        stays = kept is not None and not choice.beats(found.loss, kept.loss, self.task.margin)
-        return Specification(candidate.name, kept.parameters if kept and stays else found.parameters)
+        self.choices[candidate.name] = made
+        return Specification(candidate.name, made.parameters)
 
     def _searched(self, candidate: Candidate, space: tuple[Parameter, ...], objective: FoldsLoss) -> list[Trial]:
         task = self.task
-        before = [s.parameters for s in (*task.champions, *task.first) if s.candidate == candidate.name]
-        points = [p for p in before if contains(space, p)]
+        champions, fleets = (
+            [s.parameters for s in some if s.candidate == candidate.name] for some in (task.champions, task.first)
+        )
+        waiting = [w.parameters for name, w in task.waiting.items() if name == candidate.name]
+        points = [p for p in (*champions, *waiting, *fleets) if contains(space, p)]
         problem = SearchProblem(
             space=space,
             objective=objective,

@@ -12,21 +12,23 @@ all are decided anew with it, and these are then the ones that count.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from paxcast.core import adaptation, calendar, composition, intervals, scoring
+from paxcast.core import adaptation, calendar, choice, composition, intervals, scoring
 from paxcast.core import outcome as outcomes
 from paxcast.core.adaptation import Covered
-from paxcast.core.columns import FLEET
+from paxcast.core.columns import AIRPORT, FLEET
 from paxcast.core.composition import Composed, Evaluation
+from paxcast.core.errors import ConfigurationError
 from paxcast.core.intervals import Pool
+from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import Outcome
-from paxcast.core.release import PART, Entry, Release, part_key
+from paxcast.core.release import PART, Release, part_key
 from paxcast.jobs import ledger, releases, score
 from paxcast.jobs.workspace import Workspace
 
@@ -38,6 +40,7 @@ DOUBTED = {"unconfirmed", "closed"}  # steps of a treatment after which no forec
 WHOLE = "fleet.json"
 Key = tuple[str, str]  # airport, checksum
 Shared = dict[str, Any]
+Champions = Mapping[str, Mapping[str, Any]]  # by airport, the parameters of each of its method's members
 
 
 def decide(ws: Workspace, run_key: str, finished: pd.DataFrame, previous: Release | None, whole: bool) -> pd.DataFrame:
@@ -55,23 +58,44 @@ def decide(ws: Workspace, run_key: str, finished: pd.DataFrame, previous: Releas
     if results:
         others = [pair for pair in keys if pair in known]
         shared = _of_fleet(ws, run_key, results, others) if with_fleet else _of_part(ws, run_key, results, previous)
-        before = previous.by_airport() if previous else {}
-        rows = [
-            {**_row(result, *_taken(result, shared), before.get(result.airport)), "run_key": key} for result in results
-        ]
-        ws.tables.append("decisions", pd.DataFrame(rows))
+        champions = {e.airport: e.parameters for e in previous.entries} if previous else {}
+        ws.tables.append("decisions", pd.DataFrame(_decided(key, results, shared, champions)))
         there = _rows(ws, [key])
     return there.merge(finished[["airport", "checksum"]], on=["airport", "checksum"])
 
 
-def read(ws: Workspace, run_keys: Sequence[str]) -> pd.DataFrame:
-    """The decisions of some run keys, one row for each airport and history.
+def anew(ws: Workspace, key: str, results: Sequence[Outcome], manifest: Manifest) -> list[dict[str, Any]]:
+    """The decisions that were made under a key, on these outcomes, made once more: rows of the table. Nothing is kept.
+
+    key: of the whole fleet, or of a part. Raises ConfigurationError if what was fixed or taken then is gone.
+    """
+    run_key, frozen = manifest.run_key, manifest.context.get("previous_release")
+    if key == run_key:
+        shared: Shared | None = ws.objects.get(_name(run_key))
+        if shared is None:
+            raise ConfigurationError(f"run {run_key}: {_name(run_key)}, which its fleet was decided with, is gone")
+    else:
+        previous = releases.load(ws, frozen) if frozen else None
+        if frozen and previous is None:
+            raise ConfigurationError(f"run {run_key}: release {frozen}, which it was decided after, is gone")
+        shared = _of_part(ws, run_key, results, previous, itself=False)  # of the whole fleet, nothing was fixed yet
+    return _decided(key, results, shared, manifest.context.get("champions", {}))
+
+
+def _decided(key: str, results: Sequence[Outcome], shared: Shared | None, champions: Champions) -> list[dict[str, Any]]:
+    return [
+        {**_row(result, *_taken(result, shared), champions.get(result.airport)), "run_key": key} for result in results
+    ]
+
+
+def read(ws: Workspace, run_keys: Sequence[str], airports: Sequence[str] = ()) -> pd.DataFrame:
+    """The decisions of some run keys, one row for each airport and history; of all airports, or of some.
 
     Where the whole fleet has not decided on one yet, that of a part of it; asked for by its own key, as releases name
     it, always.
     """
     asked = set(run_keys)
-    rows = _rows(ws, sorted(asked | {part_key(run_key) for run_key in asked}))
+    rows = _rows(ws, sorted(asked | {part_key(run_key) for run_key in asked}), airports)
     counting = set(rows.loc[rows["run_key"].isin(asked), KEY].itertuples(index=False, name=None))
     stays = [
         run_key in asked or (run_key.removesuffix(PART), *history) not in counting
@@ -80,8 +104,9 @@ def read(ws: Workspace, run_keys: Sequence[str]) -> pd.DataFrame:
     return rows[np.array(stays, dtype=bool)].reset_index(drop=True)
 
 
-def _rows(ws: Workspace, keys: Sequence[str]) -> pd.DataFrame:
-    rows = ws.tables.read("decisions", [(FLEET, "=", ws.fleet), ("run_key", "in", list(keys))])
+def _rows(ws: Workspace, keys: Sequence[str], airports: Sequence[str] = ()) -> pd.DataFrame:
+    some = [(AIRPORT, "in", list(airports))] if airports else []
+    rows = ws.tables.read("decisions", [(FLEET, "=", ws.fleet), ("run_key", "in", list(keys)), *some])
     return rows.drop_duplicates(KEY, ignore_index=True)
 
 
@@ -104,9 +129,14 @@ def _of_fleet(ws: Workspace, run_key: str, results: Sequence[Outcome], others: S
     return dict(fixed)
 
 
-def _of_part(ws: Workspace, run_key: str, results: Sequence[Outcome], previous: Release | None) -> Shared | None:
-    """What airports share that are decided before their whole fleet is, if they reach as far ahead; else nothing."""
-    found = _on_record(ws, run_key) or _of_release(ws, previous)
+def _of_part(
+    ws: Workspace, run_key: str, results: Sequence[Outcome], previous: Release | None, itself: bool = True
+) -> Shared | None:
+    """What airports share that are decided before their whole fleet is, if they reach as far ahead; else nothing.
+
+    itself: whether what was fixed under the run key counts, see `_on_record`.
+    """
+    found = _on_record(ws, run_key, itself) or _of_release(ws, previous)
     horizon = len(results[0].ds)
     return found if found and all(len(q) == horizon for q in found["pool"]["quantiles"].values()) else None
 
@@ -179,7 +209,7 @@ def _cycles(ws: Workspace, as_of: pd.Timestamp) -> list[Covered]:
     return adaptation.cycles(rows[in_force])
 
 
-def _row(result: Outcome, rule: str, pool: Pool, champion: Entry | None) -> dict[str, Any]:
+def _row(result: Outcome, rule: str, pool: Pool, champion: Mapping[str, Any] | None) -> dict[str, Any]:
     airport = outcomes.evaluation_of(result)
     composed = composition.compose(airport, rule)
     missed = composition.missed(airport, composed)
@@ -196,7 +226,7 @@ def _row(result: Outcome, rule: str, pool: Pool, champion: Entry | None) -> dict
         "checksum": result.checksum,
         "as_of": result.as_of,
         "verdict": _verdict(composed, parameters, champion),
-        "reason": result.reason or composed.reason,  # of a pinned method that could not be fitted the worker knows why
+        "reason": _reason(result, composed),
         "method": composed.method,
         "rule": rule,
         "weights": json.dumps(composed.weights, sort_keys=True),
@@ -209,13 +239,27 @@ def _row(result: Outcome, rule: str, pool: Pool, champion: Entry | None) -> dict
     }
 
 
-def _verdict(composed: Composed, parameters: dict[str, Any], champion: Entry | None) -> str:
-    """first, naive (the gate refused the combination), kept (same members, same parameters), or replaced."""
+def _reason(result: Outcome, composed: Composed) -> str:
+    """What was composed and why; where parameters changed, or wait for it, that too. Of a pinned method that could not
+    be fitted the worker knows why."""
+    changed = [
+        f"{name} {made['verdict']}: {made['reason']}"
+        for name, made in sorted(result.choices.items())
+        if name in composed.weights and made["verdict"] in (choice.REPLACED, choice.WAITS)
+    ]
+    return result.reason or "; ".join([composed.reason, *changed])
+
+
+def _verdict(composed: Composed, parameters: dict[str, Any], champion: Mapping[str, Any] | None) -> str:
+    """first, naive (the gate refused the combination), kept (same members, same parameters), or replaced.
+
+    champion: the parameters of the airport's members in the release before, None if it was not in one.
+    """
     if composed.gated:
         return "naive"
     if champion is None:
         return "first"
-    return "kept" if champion.parameters == parameters else "replaced"
+    return "kept" if champion == parameters else "replaced"
 
 
 def _tested(airport: Evaluation, composed: Composed) -> dict[str, float | None]:

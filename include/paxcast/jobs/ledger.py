@@ -3,6 +3,7 @@
 runs/RUN_KEY/begun/AIRPORT-CHECKSUM-ATTEMPT-N.json    taken up by a worker, the N-th one in this attempt
 runs/RUN_KEY/outcomes/AIRPORT-CHECKSUM.json           finished: the commit point of an airport
 runs/RUN_KEY/models/AIRPORT-CHECKSUM.json             its fitted model, written just before
+runs/RUN_KEY/charts/AIRPORT-CHECKSUM.png              its chart, if it has one, written just before
 runs/RUN_KEY/failed/AIRPORT-CHECKSUM-ATTEMPT.json     a transient failure: on record, not finished
 """
 
@@ -21,7 +22,7 @@ from paxcast.jobs.workspace import Workspace
 Done = set[tuple[str, str]]
 
 
-def record(objects: ObjectStore, result: Outcome, model: str | None = None) -> None:
+def record(objects: ObjectStore, result: Outcome, model: str | None = None, chart: bytes | None = None) -> None:
     """Make an outcome durable. Of two writers of a finished airport the first one counts."""
     place = f"runs/{result.run_key}"
     name = f"{result.airport}-{result.checksum}"
@@ -30,6 +31,8 @@ def record(objects: ObjectStore, result: Outcome, model: str | None = None) -> N
         return
     if model is not None:
         objects.put_if_absent(f"{place}/models/{name}.json", model)
+    if chart is not None:
+        objects.put_bytes_if_absent(f"{place}/charts/{name}.png", chart)
     objects.put_if_absent(f"{place}/outcomes/{name}.json", result.as_dict())
 
 
@@ -71,6 +74,11 @@ def load_model(objects: ObjectStore, run_key: str, airport: str, checksum: str) 
     """The fitted model of an airport as text, or None."""
     model: str | None = objects.get(f"runs/{run_key}/models/{airport}-{checksum}.json")
     return model
+
+
+def load_chart(objects: ObjectStore, run_key: str, airport: str, checksum: str) -> bytes | None:
+    """The chart of an airport, a PNG, or None."""
+    return objects.get_bytes(f"runs/{run_key}/charts/{airport}-{checksum}.png")
 
 
 def settle(ws: Workspace, manifest: Manifest, batch: int) -> list[Outcome]:

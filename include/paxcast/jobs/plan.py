@@ -1,5 +1,7 @@
 """Plan: freeze who is forecast, in which batch, and what the numbers may depend on. Asked again, the same plan."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +12,14 @@ from paxcast.core import calendar, outcome
 from paxcast.core import manifest as manifests
 from paxcast.core.errors import ConfigurationError, NothingToForecast, UnknownAirports
 from paxcast.core.manifest import Manifest
+from paxcast.core.release import Entry
 from paxcast.core.warm_start import fleet_best
 from paxcast.jobs import histories, ledger, releases, validate
 from paxcast.jobs.run import Run
 from paxcast.jobs.validate import Validated
 from paxcast.jobs.workspace import Workspace
+
+READERS = 8  # of outcomes at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,14 @@ def newest(ws: Workspace, run_key: str) -> Manifest | None:
     """The manifest that was planned last under a run key, or None before the first: for people who watch."""
     pointer = ws.objects.get(_newest_name(run_key))
     return load(ws, run_key, pointer["manifest_id"]) if pointer else None
+
+
+def that_planned(ws: Workspace, run_key: str, airport: str, checksum: str) -> Manifest | None:
+    """The manifest under a run key that first planned an airport on a history, or None: of its data the outcome is."""
+    names = ws.objects.names(f"runs/{run_key}/manifests")
+    every = [load(ws, run_key, name.rsplit("/", 1)[1].removesuffix(".json")) for name in names]
+    found = [m for m in every if any((a.airport, a.checksum) == (airport, checksum) for a in m.airports)]
+    return min(found, key=lambda m: (m.data_version, m.manifest_id), default=None)
 
 
 def _verdicts(run: Run, validated: Validated) -> pd.DataFrame:
@@ -142,14 +155,33 @@ def _context(run: Run) -> dict[str, Any]:
     previous = releases.newest_before(run.ws, run.as_of, for_backfill=run.request.backfill)
     entries = previous.entries if previous else ()
     champions = {e.airport: _by_candidate(e.parameters) for e in entries}
+    shadow = _shadow(run.ws, entries) if run.ws.settings.promotion.shadow_cycles else {}
+    for airport, (in_force, _) in shadow.items():
+        champions[airport] = in_force | champions[airport]
     fresh = {
         "previous_release": previous.release_id if previous else None,
         "champions": champions,
         "fleet_best": fleet_best(list(champions.values())),
+        **({"waiting": {a: w for a, (_, w) in shadow.items() if w}} if shadow else {}),
     }
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(name, fresh)
     return run.ws.objects.get(name) or fresh
+
+
+def _shadow(ws: Workspace, entries: Sequence[Entry]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """By airport and candidate, from the outcomes that a release was made of: the parameters in force of each that was
+    searched, also of those that got no weight, and the challengers that were left in the shadow."""
+    with ThreadPoolExecutor(READERS) as readers:
+        results = readers.map(lambda e: ledger.load(ws.objects, e.outcome_key, e.airport, e.checksum), entries)
+        return {
+            r.airport: (
+                {e["candidate"]: e["parameters"] for e in r.entrants if e["candidate"] in r.choices},
+                {name: made["waiting"] for name, made in r.choices.items() if made["waiting"]},
+            )
+            for r in results
+            if r is not None
+        }
 
 
 def _by_candidate(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ def promote(ws: Workspace, run_key: str, manifest_id: str, now: pd.Timestamp, ba
     manifest = plan.load(ws, run_key, manifest_id)
     ws = open_workspace(ws.settings.with_numbers(manifest.numbers))
     base = releases.in_force(ws, calendar.parse_as_of(manifest.as_of))
-    entries = _entries(ws, manifest)
+    entries = _without_withdrawn(ws, _entries(ws, manifest))
     if not entries and base is None:
         raise NothingToForecast(
             f"{run_key}: no airport was finished and registered, and fleet {ws.fleet} has no earlier release; "
@@ -43,6 +43,17 @@ def promote(ws: Workspace, run_key: str, manifest_id: str, now: pd.Timestamp, ba
     releases.keep(ws, made, now, backfill)
     log.info("release %s: %d airports, %d of them from this run", made.release_id, len(made.entries), len(entries))
     return made
+
+
+def _without_withdrawn(ws: Workspace, entries: list[Entry]) -> list[Entry]:
+    """What was rolled back stays so, however often its run is repeated; only a forced one makes another version."""
+    gone = releases.withdrawn(ws)
+    kept = [e for e in entries if (e.airport, e.version) not in gone]
+    if len(kept) < len(entries):
+        log.warning(
+            "%d airports were rolled back and keep what is in force; --force refits them", len(entries) - len(kept)
+        )
+    return kept
 
 
 def _without_excluded(ws: Workspace, base: Release | None) -> Release | None:

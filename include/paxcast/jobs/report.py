@@ -19,6 +19,8 @@ from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.report")
 MOST_CHARTS = 200
+WORST = 20  # airports in the table of the worst
+QUANTILES = (10, 50, 90)
 WITHHELD = "do not publish"  # the confidence of a forecast that is not shown (core/intervals)
 NOTE = "MASE: mean absolute error in the untouched test window, in units of seasonal naive's error in the past"
 
@@ -67,7 +69,8 @@ def report(ws: Workspace, run_key: str, page: str) -> Report:
 def _judged(ws: Workspace, run_key: str) -> pd.DataFrame:
     rows = _with_unregistered_as_failed(ws, run_key, ledger.newest(ws, run_key))
     decided = decide.read(ws, [run_key]).rename(columns={"reason": "decision"})
-    columns = ["airport", "checksum", "method", "cv_mase", "mase", "mase_naive", "confidence", "decision", "forecast"]
+    columns = ["airport", "checksum", "method", "cv_mase", "cv_mase_naive", "mase", "mase_naive", "confidence"]
+    columns += ["decision", "forecast"]
     merged = rows.merge(decided[columns], on=["airport", "checksum"], how="left")
     return merged.assign(reason=merged["reason"].where(merged["reason"] != "", merged["decision"]))
 
@@ -106,7 +109,7 @@ def _page(ws: Workspace, manifest: Manifest, rows: pd.DataFrame, lines: list[str
     text = html_report.page(
         f"{ws.fleet}: forecasts as of {manifest.as_of}",
         [*lines, *_withheld(int(withheld.sum())), *note],
-        records(_with_the_word(rows).drop(columns=["forecast", "decision"])),
+        records(_with_the_word(rows).drop(columns=["forecast", "decision", "cv_mase_naive"])),
         _charts(ws, manifest, charted.head(MOST_CHARTS)),
     )
     ws.objects.put_text(f"reports/{html_report.SCRIPT_NAME}", html_report.script())
@@ -144,8 +147,32 @@ def _charts(ws: Workspace, manifest: Manifest, shown: pd.DataFrame) -> list[Char
 def _log_fleet(ws: Workspace, manifest: Manifest, rows: pd.DataFrame, totals: dict[str, float]) -> None:
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
     parent = registry.parent_run(manifest.run_key, {"fleet": ws.fleet, "as_of": manifest.as_of})
-    errors = rows["mase"].dropna()
-    quantiles = {f"mase_p{q}": float(errors.quantile(q / 100)) for q in (10, 50, 90)} if len(errors) else {}
-    metrics = totals | quantiles
-    columns = ["airport", "status", "method", "cv_mase", "mase", "mase_naive", "confidence", "seconds", "reason"]
-    registry.log_fleet(parent, metrics, {"airports.csv": rows[columns].to_csv(index=False)})
+    columns = [
+        *("airport", "status", "method", "cv_mase", "cv_mase_naive", "mase", "mase_naive", "confidence", "seconds"),
+        "reason",
+    ]
+    failed = rows[rows["status"] == "failed"].sort_values("airport")
+    tables = {"airports.csv": rows[columns], "worst.csv": _worst(rows)[columns], "failures.csv": failed[columns]}
+    texts = {name: table.to_csv(index=False) for name, table in tables.items()}
+    registry.log_fleet(parent, totals | _fleet_metrics(rows), texts)
+
+
+def _fleet_metrics(rows: pd.DataFrame) -> dict[str, float]:
+    """Quantiles over the airports of MASE in the folds and in the test window and of its ratio to seasonal naive's, and
+    the share of airports better than it. What nobody has is left out."""
+    found: dict[str, float] = {}
+    for split in ("cv_mase", "mase"):
+        error, limit = rows[split].astype(float), rows[f"{split}_naive"].astype(float)
+        ratio = (error / limit).where(limit > 0)
+        for name, values in ((split, error), (f"{split}_ratio", ratio)):
+            known = values.dropna()
+            found |= {f"{name}_p{q}": float(known.quantile(q / 100)) for q in QUANTILES if len(known)}
+        if ratio.notna().any():
+            found[f"{split}_better_than_naive"] = float((ratio.dropna() < 1).mean())
+    return found
+
+
+def _worst(rows: pd.DataFrame) -> pd.DataFrame:
+    """The airports whose forecasts did worst in the test window, worst first; those without one are none of them."""
+    judged = rows[(rows["status"] == "ok") & rows["mase"].notna()]
+    return judged.sort_values(["mase", "airport"], ascending=[False, True]).head(WORST)

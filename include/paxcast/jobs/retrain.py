@@ -11,7 +11,7 @@ from paxcast.adapters import spark
 from paxcast.core.errors import BatchIncomplete, InfrastructureError, TooManyFailed
 from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import FAILED, OK
-from paxcast.jobs import forecast, lease, ledger, plan, promote, register, report, tune, validate
+from paxcast.jobs import approval, forecast, lease, ledger, plan, promote, register, report, tune, validate
 from paxcast.jobs.run import Request, Run, open_run
 from paxcast.jobs.workspace import Workspace
 
@@ -46,7 +46,9 @@ def _line(run: Run, now: pd.Timestamp) -> dict[str, Any]:
         report.report(ws, run.run_key, page)
     except TooManyFailed as err:
         log.warning("%s", err)  # the DAG's run is red for it; here the result and the exit code say so
-    return _result(ws, manifest, before, released.release_id)
+    result = _result(ws, manifest, before, released.release_id)
+    asked = approval.question(ws, released)
+    return result if asked is None else {**result, "waits": str(asked)}
 
 
 def _tune_and_register(ws: Workspace, manifest: Manifest, before: ledger.Done) -> None:

@@ -5,7 +5,7 @@ edited: a late actual adds a row, and so does a restated one, beside the old.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ from paxcast.core import calendar, scoring
 from paxcast.core.columns import AIRPORT, BUCKET, DS, FLEET, KNOWN_AT, OBSERVATION, RUN_KEY
 from paxcast.core.history import check_known
 from paxcast.core.identity import bucket
+from paxcast.core.release import Entry
 from paxcast.jobs import histories, releases
+from paxcast.jobs.releases import Publication
 from paxcast.jobs.workspace import Workspace
 
 log = logging.getLogger("paxcast.score")
@@ -60,15 +62,25 @@ class _Facts:
     newest: pd.Timestamp | None
 
 
-def score(ws: Workspace, as_of: pd.Timestamp) -> Scored:
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One forecast of an airport, and the first publication of a release that holds it."""
+
+    record: Publication
+    entry: Entry
+
+
+def score(ws: Workspace, as_of: pd.Timestamp, among: Sequence[Published] | None = None) -> Scored:
     """Score what is known at `as_of` of every forecast published with an earlier or the same as_of, and store it.
 
-    Done twice, nothing is added. A slice of the airports at a time, each stored as soon as it is scored.
+    Done twice, nothing is added. A slice of the airports at a time, each stored as soon as it is scored. among: some of
+    what `published` found, of whole airports; then of these alone.
     """
     version = ws.tables.version("observations")
-    count, published = _published(ws, as_of)
-    totals = Scored(as_of=calendar.as_of_text(as_of), releases=count, data_version=version).as_json()
-    if published.empty:
+    records = {r.release_id for r in releases.publications(ws) if r.as_of <= as_of}
+    totals = Scored(as_of=calendar.as_of_text(as_of), releases=len(records), data_version=version).as_json()
+    found = _table(published(ws, as_of) if among is None else among)
+    if found.empty:
         return Scored(**totals)
     source = ws.settings.source
     code = histories.frequency(ws)
@@ -81,11 +93,12 @@ def score(ws: Workspace, as_of: pd.Timestamp) -> Scored:
         delay_days=source.delay_days,
         newest=reported.newest if reported else None,
     )
-    for buckets in _batches(published):
-        counts = _score_batch(ws, published[published[BUCKET].isin(buckets)], buckets, facts)
+    for buckets in _batches(found):
+        counts = _score_batch(ws, found[found[BUCKET].isin(buckets)], buckets, facts)
         totals = {**totals, **{name: totals[name] + added for name, added in counts.items()}}
     result = Scored(**totals)
-    log.info("as of %s: %d new scores, %d rescored", result.as_of, result.new, result.rescored)
+    if result.new or result.rescored:
+        log.info("as of %s: %d new scores, %d rescored", result.as_of, result.new, result.rescored)
     return result
 
 
@@ -99,24 +112,34 @@ def read(ws: Workspace, as_of: pd.Timestamp) -> pd.DataFrame:
     return scoring.newest(ws.tables.read("scores", known_then), as_of)
 
 
-def _published(ws: Workspace, as_of: pd.Timestamp) -> tuple[int, pd.DataFrame]:
-    """How many releases were published up to `as_of`, and every forecast in them under its first: columns PUBLISHED."""
-    first: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+def published(ws: Workspace, as_of: pd.Timestamp, airport: str | None = None) -> list[Published]:
+    """Every forecast in the releases published up to `as_of`, each once: under the first of these that holds it.
+
+    airport: of this one alone.
+    """
+    first: dict[tuple[str, str, str], Published] = {}
     seen: set[str] = set()
     for record in releases.publications(ws):
         if record.as_of > as_of or record.release_id in seen:  # a release can be published again, after another
             continue
         seen.add(record.release_id)
-        release = releases.load(ws, record.release_id)
-        if release is None:
+        entries = releases.entries(ws, record.release_id, airport)
+        if entries is None:
             log.warning("release %s was published, but its map is gone: it is not scored", record.release_id)
             continue
-        for e in release.entries:
-            rest = (bucket(e.airport), e.as_of, e.candidate, record.release_id, record.backfill)
-            first.setdefault((e.airport, e.run_key, e.checksum), rest)
-    found = pd.DataFrame([(*key, *rest) for key, rest in first.items()], columns=PUBLISHED)
-    instants = {text: calendar.parse_as_of(text) for text in found[scoring.FORECAST_AS_OF].unique()}
-    return len(seen), found.assign(forecast_as_of=found[scoring.FORECAST_AS_OF].map(instants))
+        for entry in entries:
+            first.setdefault((entry.airport, entry.run_key, entry.checksum), Published(record, entry))
+    return list(first.values())
+
+
+def _table(found: Sequence[Published]) -> pd.DataFrame:
+    """Columns PUBLISHED."""
+    instants = {text: calendar.parse_as_of(text) for text in {p.entry.as_of for p in found}}
+    rows = [
+        (e.airport, e.run_key, e.checksum, bucket(e.airport), instants[e.as_of], e.candidate, r.release_id, r.backfill)
+        for r, e in ((p.record, p.entry) for p in found)
+    ]
+    return pd.DataFrame(rows, columns=PUBLISHED)
 
 
 def _batches(published: pd.DataFrame) -> Iterator[list[int]]:
@@ -139,6 +162,7 @@ def _score_batch(ws: Workspace, published: pd.DataFrame, buckets: list[int], fac
     found = ws.tables.read("forecasts", of_batch, PREDICTED)
     forecasts = scoring.with_steps(found.merge(published, on=scoring.FORECAST))
     observations = _observations(ws, buckets, facts)
+    observations = observations[observations[AIRPORT].isin(published[AIRPORT].unique())]  # of one airport it is few
     fresh = _fresh(forecasts, observations, facts)
     stored = ws.tables.read("scores", of_batch, [*scoring.KEY, KNOWN_AT, "y", scoring.SCALE, scoring.DATA_VERSION])
     added = scoring.additions(stored, fresh)

@@ -1,7 +1,7 @@
 """Tune: one batch of airports on Spark. Each airport's outcome is durable the moment it is finished."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from paxcast.adapters import spark
-from paxcast.adapters.spark import PackedHistory, WorkerResult
+from paxcast.adapters.spark import PackedHistory, Worker, WorkerResult
 from paxcast.core import calendar, identity, outcome
+from paxcast.core.choice import Promotion
 from paxcast.core.columns import AIRPORT, DS, FLEET, Y
 from paxcast.core.errors import BatchIncomplete, FutureDataRead
 from paxcast.core.identity import history_checksum
@@ -72,21 +73,41 @@ def _tuned(
     session: "SparkSession | None", ws: Workspace, manifest: Manifest, batch: int, still_open: Sequence[PlannedAirport]
 ) -> list[WorkerResult]:
     failures = ledger.attempts(ws.objects, manifest.run_key)
-    tasks = {a.airport: task(ws, manifest, a.airport) for a in still_open}
     worker = replace(
-        worker_of(ws, manifest.run_key, manifest.as_of, manifest.frequency, tasks, _all_of(tasks)),
+        planned_worker(ws, session, manifest, [a.airport for a in still_open], lambda: _fit(ws, manifest)),
         batch=batch,
-        search=_search(session, ws),
+        charts=ws.settings.mlflow.charts,
         attempts={a.airport: failures.get((a.airport, a.checksum), 0) + 1 for a in still_open},
-        given=fleet_models.given(
-            ws, session, manifest.run_key, manifest.frequency, tasks, lambda: _whole_fleet(ws, manifest)
-        ),
     )
     planned = _packed(ws, manifest, still_open)
     wanted = {(a.airport, a.checksum) for a in still_open}
     watch = progress.Watch(ws.objects, manifest.run_key, f"batch {batch:02d}", wanted, failures)
     with progress.told(watch, progress.log_to(log)):
         return spread(ws, session, worker, planned)
+
+
+def planned_worker(
+    ws: Workspace,
+    session: "SparkSession | None",
+    manifest: Manifest,
+    airports: Sequence[str],
+    fit: Callable[[], Collection[str]],
+) -> AirportWorker:
+    """What tunes these airports as they were planned, with what the fleet's model forecasts of them. First attempts.
+
+    fit: asks for the codes of all airports that the run found fit, whichever of them the manifest is about.
+    """
+    tasks = {airport: task(ws, manifest, airport) for airport in airports}
+
+    def fleet() -> list[PackedHistory]:
+        codes = set(fit())
+        return [history for history in planned_histories(ws, manifest) if history.airport in codes]
+
+    return replace(
+        worker_of(ws, manifest.run_key, manifest.as_of, manifest.frequency, tasks, _all_of(tasks)),
+        search=_search(session, ws),
+        given=fleet_models.given(ws, session, manifest.run_key, manifest.frequency, tasks, fleet),
+    )
 
 
 def _all_of(tasks: dict[str, TuningTask]) -> dict[str, tuple[str, ...]]:
@@ -122,7 +143,7 @@ def worker_of(
 
 
 def spread(
-    ws: Workspace, session: "SparkSession | None", worker: AirportWorker, packed: Sequence[PackedHistory]
+    ws: Workspace, session: "SparkSession | None", worker: Worker, packed: Sequence[PackedHistory]
 ) -> list[WorkerResult]:
     """Tune airports where the fleet's mode says: on Spark's workers, or one after another in this process."""
     if not packed:
@@ -152,7 +173,8 @@ def task(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
     """What is to be done for one airport, from the manifest alone."""
     seed = identity.seed(airport, manifest.fleet, calendar.parse_as_of(manifest.as_of), manifest.config_hash)
     made = overridden(ws.settings, airport, task_of(ws.settings, ws.settings.candidates, manifest.horizon, seed))
-    return replace(made, champions=manifest.champions(airport), first=manifest.warm_starts())
+    champions, waiting = manifest.champions(airport), manifest.waiting(airport)
+    return replace(made, champions=champions, waiting=waiting, first=manifest.warm_starts())
 
 
 def overridden(settings: Settings, airport: str, task: TuningTask) -> TuningTask:
@@ -178,7 +200,7 @@ def task_of(settings: Settings, candidates: Sequence[str], horizon: int, seed: i
         seconds=settings.search.seconds_per_airport,
         recent_folds=settings.folds.recent,
         earlier_year_folds=settings.folds.earlier_years,
-        margin=settings.promotion.margin,
+        promotion=Promotion(settings.promotion.margin, settings.promotion.shadow_cycles),
         seed=seed,
     )
 
@@ -198,12 +220,19 @@ def periods(history: PackedHistory, code: str, absent: str) -> int:
     return int(np.ptp(numbers)) + 1 if absent == "zero" else len(np.unique(numbers))
 
 
+def planned_histories(
+    ws: Workspace, manifest: Manifest, airports: Collection[str] | None = None
+) -> list[PackedHistory]:
+    """The histories that were known at a manifest's as_of, in its version of the store: all airports', or some."""
+    as_of = calendar.parse_as_of(manifest.as_of)
+    rows = histories.known_rows(ws, as_of, manifest.data_version, airports)
+    return packed(rows, histories.reported(ws, as_of, manifest.frequency, manifest.data_version))
+
+
 def _packed(ws: Workspace, manifest: Manifest, still_open: Sequence[PlannedAirport]) -> list[PackedHistory]:
     """The histories as they were planned. Raises FutureDataRead if the store now says something else."""
-    as_of = calendar.parse_as_of(manifest.as_of)
     wanted = {a.airport: a.checksum for a in still_open}
-    rows = histories.known_rows(ws, as_of, manifest.data_version, wanted)
-    found = packed(rows, histories.reported(ws, as_of, manifest.frequency, manifest.data_version))
+    found = planned_histories(ws, manifest, wanted)
     for history in found:
         if history.checksum != wanted[history.airport]:
             raise FutureDataRead(
@@ -214,15 +243,11 @@ def _packed(ws: Workspace, manifest: Manifest, still_open: Sequence[PlannedAirpo
     return found
 
 
-def _whole_fleet(ws: Workspace, manifest: Manifest) -> list[PackedHistory]:
-    """The history of every airport that the run found fit, whichever of them this manifest is about."""
+def _fit(ws: Workspace, manifest: Manifest) -> set[str]:
+    """Every airport that the run found fit, whichever of them this manifest is about."""
     of_run = [(FLEET, "=", ws.fleet), ("run_key", "=", manifest.run_key)]
     judged = ws.tables.read("quality", of_run, [AIRPORT, "quarantined"])
-    fit = set(judged.loc[~judged["quarantined"].astype(bool), AIRPORT])
-    as_of = calendar.parse_as_of(manifest.as_of)
-    rows = histories.known_rows(ws, as_of, manifest.data_version)
-    reported = histories.reported(ws, as_of, manifest.frequency, manifest.data_version)
-    return packed(rows[rows[AIRPORT].isin(fit)], reported)
+    return set(judged.loc[~judged["quarantined"].astype(bool), AIRPORT])
 
 
 def _one(airport: str, group: pd.DataFrame, reported: Reported | None) -> PackedHistory:

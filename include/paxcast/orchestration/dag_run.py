@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from paxcast.jobs.workspace import Workspace
 
 
+PREVIOUS = "previous"
+
+
 def request(ws: "Workspace") -> "Request":
     """What this DAG run was asked to do. Raises ConfigurationError for a key that the form does not have."""
     from paxcast.core.calendar import parse_as_of
@@ -33,6 +36,15 @@ def request(ws: "Workspace") -> "Request":
         request_id=dag_run.run_id,
         backfill=is_backfill(),
     )
+
+
+def rollback() -> tuple[str | None, tuple[str, ...]] | None:
+    """Where this DAG run is to go back to, None for the release before, and the airports; None if it is no rollback."""
+    context = get_current_context()
+    params = asked(RetrainParams, context["dag_run"].conf, context["params"])
+    if params.rollback is None:
+        return None
+    return None if params.rollback == PREVIOUS else params.rollback, tuple(params.airports or ())
 
 
 def _instant(dag_run: Any) -> str:
@@ -70,7 +82,20 @@ def hand_on(key: str, value: str) -> None:
 
 def handed_on(task: str, key: str) -> str:
     """What a task handed on. Raises NothingToForecast if it ended before it could."""
-    value = get_current_context()["ti"].xcom_pull(task_ids=task, key=key)
+    value = handed_on_or_none(task, key)
     if value is None:
         raise NothingToForecast(f"the task {task} ended without a {key}: its log says why")
-    return str(value)
+    return value
+
+
+def handed_on_or_none(task: str, key: str) -> str | None:
+    """What a task handed on, if it did."""
+    value = get_current_context()["ti"].xcom_pull(task_ids=task, key=key)
+    return None if value is None else str(value)
+
+
+def answered_by(task: str) -> str:
+    """Who answered the question of a task, as Airflow knows them."""
+    said = get_current_context()["ti"].xcom_pull(task_ids=task) or {}
+    who = said.get("responded_by_user") or {}
+    return str(who.get("name") or who.get("id") or "somebody")

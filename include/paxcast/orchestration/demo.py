@@ -71,7 +71,7 @@ def open_uis() -> int:
         _serve(["airflow", "standalone"], _environment(airflow_port), home() / "airflow.log"),
         _serve(
             ["mlflow", "server", "--backend-store-uri", uri, "--port", str(mlflow_port), "--workers", "1"],
-            _environment(airflow_port),
+            {**_environment(airflow_port), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # seven idle processes less
             home() / "mlflow.log",
         ),
     ]

@@ -38,6 +38,11 @@ class RetrainParams(BaseModel):
         False, description="Only airports that failed before; without a date, those of the newest run that has any."
     )
     dry_run: bool = Field(False, description="Say who would be forecast, and do nothing.")
+    rollback: str | None = Field(
+        None,
+        min_length=1,
+        description="Retrain nothing, but go back: `previous`, or a release's id; with airports, of these alone.",
+    )
 
 
 class IngestParams(BaseModel):

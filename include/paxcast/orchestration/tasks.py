@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("paxcast.task")
 Planned = dict[str, Any]
-RELEASE, PAGE = "release", "page"
+RELEASE, PAGE, QUESTION, ASKED = "release", "page", "question", "asked"
+GATE, APPROVAL = "gate", "approval"  # the task in the group that waits for a person
 
 
 def ingest(fleet: str) -> dict[str, int]:
@@ -45,11 +46,15 @@ def ingest(fleet: str) -> dict[str, int]:
 
 
 def validate(fleet: str) -> dict[str, int]:
-    """Judge every history as of the run's date; the counts, and the data version that was judged."""
+    """Judge every history as of the run's date; the counts, and the data version that was judged.
+
+    Where the run is asked to go back to an earlier release it does only that, and all that follows is skipped.
+    """
     from dataclasses import asdict
 
     from paxcast.jobs import validate as job
 
+    _go_back_if_asked(fleet)
     run = _run(fleet)
     with _alone(run.ws, run.as_of, run.run_key, dry_run=run.request.dry_run):
         validated = job.validate(run)
@@ -114,6 +119,39 @@ def promote(fleet: str, planned: Planned) -> None:
     _red_if_open(ws, planned)
 
 
+def ask(fleet: str, planned: Planned) -> bool:
+    """Whether a person is to be asked before the release comes into force; the question is handed on."""
+    from paxcast.jobs import approval, releases
+    from paxcast.jobs.forecast import publish
+
+    release_id = dag_run.handed_on("promote", RELEASE)
+    with _working_on(fleet, planned) as ws:
+        release = releases.load(ws, release_id)
+        asked = approval.question(ws, release) if release else None
+        if asked is None:
+            return False
+        publish(ws, release_id)  # as far as it goes without an answer: its versions can be looked at as challengers
+    dag_run.hand_on(QUESTION, str(asked))
+    dag_run.hand_on(ASKED, release_id)
+    return True
+
+
+def approved(fleet: str, planned: Planned) -> None:
+    """Put on record that a person said yes."""
+    import pandas as pd
+
+    from paxcast.jobs import approval
+
+    release_id, by = dag_run.handed_on("promote", RELEASE), dag_run.answered_by(f"{GATE}.{APPROVAL}")
+    with _working_on(fleet, planned) as ws:
+        approval.answer(ws, release_id, True, by, pd.Timestamp.now(tz="UTC"))
+
+
+def decided(fleet: str) -> None:
+    """After the gate, whatever became of it."""
+    log.info("fleet %s: on with what was decided; without a yes the release in force stays", fleet)
+
+
 def forecast(fleet: str, planned: Planned) -> None:
     """Write the forecasts, publish the release, and write the page. Red, when all is done, if airports are open."""
     from paxcast.jobs import report
@@ -123,6 +161,7 @@ def forecast(fleet: str, planned: Planned) -> None:
     with _working_on(fleet, planned) as ws:
         publish(ws, release_id)
         dag_run.hand_on(PAGE, report.write(ws, planned["run_key"], planned["manifest_id"]))
+    _red_if_not_asked(ws, release_id)
     _red_if_open(ws, planned)
 
 
@@ -139,6 +178,23 @@ def report(fleet: str, planned: Planned) -> dict[str, Any]:
         totals = job(ws, planned["run_key"], page)
     lease.release(ws, lease.of_date(parse_as_of(planned["as_of"])), dag_run.owner())
     return asdict(totals)
+
+
+def _go_back_if_asked(fleet: str) -> None:
+    """Raises AirflowSkipException once the rollback is done that the run was asked for."""
+    import pandas as pd
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from paxcast.jobs.rollback import rollback
+
+    asked = dag_run.rollback()
+    if asked is None:
+        return
+    release, airports = asked
+    for airport in airports or (None,):
+        done = rollback(_workspace(fleet), pd.Timestamp.now(tz="UTC"), airport, release)
+        log.info("release %s is in force instead of %s", done.after, done.before)
+    raise AirflowSkipException("rolled back; nothing is retrained")
 
 
 @contextmanager
@@ -178,6 +234,18 @@ def _red_if_open(ws: "Workspace", planned: dict[str, Any], batch: int | None = N
             f"done, without {len(airports)} airports that are open: {', '.join(airports[:5])}"
             f"{' ...' if len(airports) > 5 else ''}. Once the cause is gone, clear the run's failed tasks"
         )
+
+
+def _red_if_not_asked(ws: "Workspace", release_id: str) -> None:
+    """Raises ConfigurationError if a release waits that nobody was asked for: after failed tasks were cleared it is
+    another one than before, and the gate, which had not failed, did not run again."""
+    from paxcast.core.errors import ConfigurationError
+    from paxcast.jobs import approval, releases
+
+    release = releases.load(ws, release_id)
+    asked = approval.question(ws, release) if release else None
+    if asked is not None and dag_run.handed_on_or_none(f"{GATE}.ask", ASKED) != release_id:
+        raise ConfigurationError(f"{asked}; nobody was asked yet: clear {GATE}.ask with what follows, or approve it")
 
 
 def _workspace(fleet: str) -> "Workspace":

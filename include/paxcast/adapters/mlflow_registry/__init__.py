@@ -1,14 +1,9 @@
 """MLflow: runs, model versions, aliases. Every write is idempotent by key: asked twice, it is done once."""
 
-import json
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 # Before MLflow is imported: a server that is down is noticed within seconds (its defaults block for four minutes), no
 # two lines and a bar per model, no telemetry.
@@ -24,54 +19,41 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 import mlflow  # noqa: E402
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.entities.model_registry import ModelVersion  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.models import ModelSignature  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema  # noqa: E402
 
-from paxcast.adapters.mlflow_registry.connection import artifact_root, one_at_a_time, reaching  # noqa: E402
-
-MODEL_CODE = Path(__file__).parents[1] / "mlflow_models"
-SIGNATURE = ModelSignature(
-    Schema([ColSpec("datetime", "ds")]),
-    Schema([ColSpec("double", "yhat")]),
-    ParamSchema([ParamSpec("rule", DataType.string, "")]),  # empty: the model's own
+from paxcast.adapters.mlflow_registry import airports, aliases, bulk, model_folder  # noqa: E402
+from paxcast.adapters.mlflow_registry.airports import (  # noqa: E402
+    ALREADY_EXISTS,
+    RULE,
+    AirportRun,
+    History,
+    TrialRun,
+    Writer,
 )
+from paxcast.adapters.mlflow_registry.bulk import Make, Registered  # noqa: E402
+from paxcast.adapters.mlflow_registry.connection import answering, artifact_root, one_at_a_time, reaching  # noqa: E402
+from paxcast.adapters.mlflow_registry.model_folder import MODEL_CODE, pins  # noqa: E402
+
+__all__ = ["CANDIDATE", "PAGE", "RULE", "AirportRun", "History", "Make", "Registered", "Registry", "TrialRun"]
 PAGE = 1000
-MOST_METRICS = 1000  # that MLflow takes at once: the losses of two candidates' searches may be more
 TRACKING = "MLFLOW_TRACKING_URI"
-RULE = "rule"  # the tag of a version: the rule that it forecasts by as published
-ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
-
-
-@dataclass(frozen=True, slots=True)
-class TrialRun:
-    """One evaluation of a candidate's search, as a run of its own under its airport's."""
-
-    candidate: str
-    number: int
-    params: Mapping[str, str]
-    loss: float | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AirportRun:
-    """One airport's run and model, as plain values. `idem_key` names it for ever."""
-
-    idem_key: str
-    model: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    search_loss: Mapping[str, list[float]]  # by candidate and evaluation
-    trials: Sequence[TrialRun] = ()  # those that get runs of their own
-    tables: Mapping[str, str]  # file name -> text
-    weights: Mapping[str, Mapping[str, float]]  # by rule, of each candidate
-    rule: str  # the one that it predicts with unless told another
-    model_json: str
+RELEASE_SIGNATURE = ModelSignature(  # asked without `ds`, a release answers every period that it has of an airport
+    Schema([ColSpec("string", "airport"), ColSpec("datetime", "ds", required=False)]),
+    Schema(
+        [
+            *(ColSpec("string", "airport"), ColSpec("datetime", "ds"), ColSpec("string", "model")),
+            *(ColSpec("long", "version"), ColSpec("string", "as_of")),
+            *(ColSpec("double", name) for name in ("yhat", "lo80", "hi80", "lo95", "hi95")),
+            ColSpec("string", "confidence"),
+        ]
+    ),
+    ParamSchema([ParamSpec("missing", DataType.string, "error")]),
+)
+CANDIDATE = "candidate"  # the tag of a run and a version: the method that is published
 
 
 class Registry:
@@ -79,6 +61,7 @@ class Registry:
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
         self.tracking_uri, self.experiment = tracking_uri, experiment
+        answering(tracking_uri)
         with reaching(tracking_uri), one_at_a_time(tracking_uri):
             self.client = MlflowClient(tracking_uri, tracking_uri)
             self.experiment_id = self._experiment()
@@ -104,41 +87,62 @@ class Registry:
                 self.client.create_run(self.experiment_id, tags=all_tags)
             return self._runs(query)[run_key]  # the oldest, should another batch have made one at the same moment
 
-    def airport_runs(self, run_key: str) -> dict[str, str]:
-        """idem_key -> run id of every airport's run that was begun under a run key."""
+    def begun(self, run_key: str) -> dict[str, str]:
+        """idem_key -> run id of the airports' runs under a run key that an interrupted try has left open."""
         with reaching(self.tracking_uri):
-            return self._runs(f"tags.run_key = '{run_key}' and tags.kind = 'airport'")
+            return self._runs(f"tags.run_key = '{run_key}' and tags.kind = 'airport' and attributes.status = 'RUNNING'")
 
-    def versions(self, run_key: str) -> dict[str, int]:
-        """idem_key -> model version of everything registered under a run key."""
+    def versions(self, run_key: str) -> dict[str, Registered]:
+        """idem_key -> what is registered under a run key; of two versions of one key, which cannot be, the first."""
         with reaching(self.tracking_uri):
-            found: dict[str, int] = {}
+            found: dict[str, Registered] = {}
             for v in self._versions(run_key):
-                found[v.tags["idem_key"]] = min(int(v.version), found.get(v.tags["idem_key"], int(v.version)))
+                one, key = Registered(str(v.run_id), int(v.version)), v.tags["idem_key"]
+                found[key] = min(one, found.get(key, one), key=lambda r: r.version)
             return found
 
-    def tag_versions(self, run_key: str, tag: str, wanted: Mapping[tuple[str, int], str]) -> int:
-        """Give versions registered under a run key, by (model, version), a tag; how many did not have it yet."""
+    def tell(self, run_key: str, wanted: Mapping[tuple[str, int], Mapping[str, str]]) -> int:
+        """Give versions registered under a run key, by (model, version), these tags; how many had others.
+
+        Their runs get the tag `candidate` too, where it is among them.
+        """
         with reaching(self.tracking_uri):
-            there = {(v.name, int(v.version)): v.tags.get(tag) for v in self._versions(run_key)}
-            other = {key: value for key, value in sorted(wanted.items()) if key in there and there[key] != value}
-            for (model, number), value in other.items():
-                self.client.set_model_version_tag(model, str(number), tag, value)
-            return len(other)
+            there = {(v.name, int(v.version)): v for v in self._versions(run_key)}
+            other = 0
+            for (model, number), tags in sorted(wanted.items()):
+                found = there.get((model, number))
+                differing = {} if found is None else {k: t for k, t in tags.items() if found.tags.get(k) != t}
+                for name, value in differing.items():
+                    if name == CANDIDATE and found is not None and found.run_id:
+                        self.client.set_tag(
+                            found.run_id, name, value
+                        )  # first: asked again, the version's still differs
+                    self.client.set_model_version_tag(model, str(number), name, value)
+                other += bool(differing)
+            return other
 
     def register(self, parent: str, run: AirportRun, run_id: str | None) -> tuple[str, int]:
         """Log one airport, register its model; the run's id and the version. `run_id`: begun by an earlier try."""
         with reaching(self.tracking_uri):
-            if run_id is None:
-                tags = {**run.tags, "kind": "airport", "idem_key": run.idem_key, "mlflow.parentRunId": parent}
-                run_id = str(self.client.create_run(self.experiment_id, tags=tags).info.run_id)
-            self._log(run_id, run)
-            self._log_trials(run_id, run)
-            with self._run(run_id):
-                info = _log_model(run)
-            tags = {**run.tags, RULE: run.rule}
-            made = self._version(run.model, info.model_uri, run_id, info.model_id, run.idem_key, tags)
-            return run_id, made
+            trials = self._runs(f"tags.mlflow.parentRunId = '{run_id}'") if run.trials and run_id else {}
+            return Writer(self.client, self.experiment_id).write(parent, run, run_id, trials)
+
+    def register_all(self, parent: str, wanted: Mapping[str, Make], writers: int) -> Iterator[tuple[str, Registered]]:
+        """Register airports, `writers` at a time; each one's key, run and version as it is done, in no order.
+
+        wanted: by idem_key what makes an airport's run, called in the writer's thread, and the run that an earlier try
+        has begun. Raises InfrastructureError within seconds if MLflow stops answering; those that are done are done.
+        """
+        model_folder.template()
+        at_once = bulk.writers(self.tracking_uri, writers)
+        yield from bulk.register(
+            self.tracking_uri, wanted, at_once, lambda run, begun: self.register(parent, run, begun)
+        )
+
+    def end(self, run_id: str) -> None:
+        """Mark a run as finished."""
+        with reaching(self.tracking_uri):
+            self.client.set_terminated(run_id)
 
     def register_release(self, name: str, forecasts: Path, parent: str, idem_key: str, tags: Mapping[str, str]) -> int:
         """Register a release as one model of the fleet; its version. Registered already, that version."""
@@ -151,10 +155,10 @@ class Registry:
                     name="release",
                     python_model=str(MODEL_CODE / "release.py"),
                     artifacts={"forecasts": str(forecasts)},
-                    signature=ModelSignature(Schema([ColSpec("string", "airport"), ColSpec("datetime", "ds")])),
-                    pip_requirements=_pins("mlflow", "pandas", "pyarrow"),
+                    signature=RELEASE_SIGNATURE,
+                    pip_requirements=pins("mlflow", "pandas", "pyarrow"),
                 )
-            return self._version(name, info.model_uri, parent, info.model_id, idem_key, tags)
+            return airports.version(self.client, name, info.model_uri, parent, info.model_id, idem_key, tags)
 
     def alias(self, model: str, alias: str) -> int | None:
         """The version an alias points at, or None."""
@@ -171,6 +175,18 @@ class Registry:
         with reaching(self.tracking_uri):
             self.client.set_registered_model_alias(model, alias, str(to_version))
 
+    def crown(self, prefix: str, champions: Mapping[str, int], writers: int, *, succeed: bool = True) -> int:
+        """Make versions the champions of their models, whose names all begin so; how many were not. They succeed the
+        ones before, which become `previous`, or take their place."""
+        with reaching(self.tracking_uri):
+            at_once = bulk.writers(self.tracking_uri, writers)
+            return aliases.crown(self.client, prefix, champions, at_once, succeed=succeed)
+
+    def challenge(self, prefix: str, challengers: Mapping[str, int], writers: int) -> int:
+        """Make versions the challengers of their models, whose names all begin so; how many were not."""
+        with reaching(self.tracking_uri):
+            return aliases.challenge(self.client, prefix, challengers, bulk.writers(self.tracking_uri, writers))
+
     def log_fleet(self, parent: str, metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
         """Fleet-wide numbers and texts on the parent run, which then counts as finished.
 
@@ -179,7 +195,7 @@ class Registry:
         """
         with reaching(self.tracking_uri):
             step = max((len(self.client.get_metric_history(parent, name)) for name in metrics), default=0)
-            self.client.log_batch(parent, metrics=_metrics(metrics, step))
+            self.client.log_batch(parent, metrics=airports.metrics_of(metrics, step))
             for name, text in files.items():
                 self.client.log_text(parent, text, name)
             self.client.set_terminated(parent)
@@ -192,8 +208,7 @@ class Registry:
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
         try:
-            with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # advice on signatures and type hints, which are given by hand here
+            with mlflow.start_run(run_id=run_id), model_folder.quiet():
                 yield
         finally:
             os.environ.pop(TRACKING, None)
@@ -222,78 +237,3 @@ class Registry:
             token = page.token
             if not token:
                 return found
-
-    def _log(self, run_id: str, run: AirportRun) -> None:
-        steps = [
-            Metric(f"search_loss.{name}", loss, 0, step)
-            for name, losses in run.search_loss.items()
-            for step, loss in enumerate(losses)
-        ]
-        params = [Param(k, v) for k, v in run.params.items()]
-        tags = [RunTag(k, v) for k, v in run.tags.items()]
-        metrics = [*_metrics(run.metrics), *steps]
-        self.client.log_batch(run_id, metrics=metrics[:MOST_METRICS], params=params, tags=tags)
-        for first in range(MOST_METRICS, len(metrics), MOST_METRICS):
-            self.client.log_batch(run_id, metrics=metrics[first : first + MOST_METRICS])
-        for name, text in run.tables.items():
-            self.client.log_text(run_id, text, name)
-
-    def _log_trials(self, parent: str, run: AirportRun) -> None:
-        """The runs of the trials that an earlier try has not made."""
-        there = self._runs(f"tags.mlflow.parentRunId = '{parent}'") if run.trials else {}
-        for trial in run.trials:
-            key = f"{run.idem_key}/{trial.candidate}/trial-{trial.number:04d}"
-            if key not in there:
-                tags = {"kind": "trial", "idem_key": key, "mlflow.parentRunId": parent, "reason": trial.reason[:500]}
-                tags |= {name: run.tags[name] for name in ("run_key", "airport") if name in run.tags}
-                made = self.client.create_run(
-                    self.experiment_id, tags=tags, run_name=f"{trial.candidate} trial {trial.number}"
-                )
-                params = [Param(k, v) for k, v in trial.params.items()]
-                loss = {} if trial.loss is None else {"loss": trial.loss}
-                self.client.log_batch(made.info.run_id, metrics=_metrics(loss), params=params)
-                self.client.set_terminated(made.info.run_id, "FAILED" if trial.loss is None else "FINISHED")
-
-    def _version(
-        self, model: str, source: str, run_id: str, model_id: str, idem_key: str, tags: Mapping[str, str]
-    ) -> int:
-        try:
-            self.client.create_registered_model(model)
-        except MlflowException as err:
-            if err.error_code != ALREADY_EXISTS:
-                raise
-        keyed = {**tags, "idem_key": idem_key}
-        return int(self.client.create_model_version(model, source, run_id, tags=keyed, model_id=model_id).version)
-
-
-def _log_model(run: AirportRun) -> Any:
-    """Prophet alone is MLflow's own flavour; a combination is a model from code, with its data as configuration.
-
-    So is a Prophet fitted without calendar effects: by itself it would forecast without them.
-    """
-    values = json.loads(run.model_json)
-    alone = {name for weights in run.weights.values() for name in weights} == {"prophet"}
-    if alone and values.get("calendar") is None:
-        from prophet.serialize import model_from_json
-
-        return mlflow.prophet.log_model(
-            model_from_json(values["members"]["prophet"]["fitted"]),
-            name="model",
-            signature=SIGNATURE,
-            pip_requirements=_pins("mlflow", "prophet", "pandas"),
-        )
-    return mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(MODEL_CODE / "airport.py"),
-        model_config={**values, "weights": {rule: dict(w) for rule, w in run.weights.items()}, "rule": run.rule},
-        signature=SIGNATURE,
-        pip_requirements=_pins("mlflow", "pandas"),
-    )
-
-
-def _metrics(values: Mapping[str, float], step: int = 0) -> list[Metric]:
-    return [Metric(name, float(value), 0, step) for name, value in sorted(values.items())]
-
-
-def _pins(*packages: str) -> list[str]:
-    return [f"{package}=={version(package)}" for package in packages]

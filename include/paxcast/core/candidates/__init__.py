@@ -1,7 +1,7 @@
 """Forecasters that compete for an airport. A new one is one file here, called as it is, that ends with `CANDIDATES`."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,24 @@ class Fitted(Protocol):
 
     def to_json(self) -> str:
         """Everything needed to forecast again, as text: what the registry keeps. Nothing pickled."""
+
+
+@runtime_checkable
+class TellsItsFit(Protocol):
+    """A fitted candidate that can also say how it fits its own history."""
+
+    def fitted_values(self) -> npt.NDArray[np.float64] | None:
+        """Traffic of the last [N] periods of what it was fitted on, as its model fits them; None where it cannot."""
+
+
+def fitted_values(fitted: Fitted, periods: int) -> npt.NDArray[np.float64] | None:
+    """[periods] a candidate's fit of the history it was fitted on, NaN where it says nothing; None if it cannot."""
+    told = fitted.fitted_values() if isinstance(fitted, TellsItsFit) else None
+    if told is None or not len(told):
+        return None
+    whole = np.full(periods, np.nan)
+    whole[-min(periods, len(told)) :] = told[-periods:]
+    return whole
 
 
 class History(Protocol):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from paxcast.core import calendar
 from paxcast.core.candidate_files import GIVEN
-from paxcast.core.candidates import Candidate, Evaluator, Fitted, History
+from paxcast.core.candidates import Candidate, Evaluator, Fitted, History, TellsItsFit
 from paxcast.core.folds import Fold
 from paxcast.core.series import Series
 from paxcast.core.space import Parameters
@@ -53,6 +53,22 @@ class FittedAdjusted:
 
     def forecast(self, horizon: int) -> Array:
         return self.fitted.forecast(horizon) * ahead(self.effects, self.last, horizon)
+
+    @property
+    def warnings(self) -> int:
+        """How many there were while it was fitted; of a candidate that counts none 0."""
+        return getattr(self.fitted, "warnings", 0)
+
+    def fitted_values(self) -> Array | None:
+        """What the candidate's model fits, with the calendar effects that were taken out."""
+        inside = self.fitted.fitted_values() if isinstance(self.fitted, TellsItsFit) else None
+        if inside is None:
+            return None
+        ds = calendar.full_grid(self._first(len(inside)), self.last, self.effects.frequency)
+        return inside * self.effects.factors(ds)
+
+    def _first(self, periods: int) -> pd.Timestamp:
+        return calendar.shift(pd.DatetimeIndex([self.last]), 1 - periods, self.effects.frequency)[0]
 
     def to_json(self) -> str:
         """The fitted candidate's own text; the effects are the airport's, and kept once, beside (`airport_model`)."""

@@ -25,11 +25,12 @@ DEFAULTS = {ANCHOR: 0.4, DAMPING: 1.0}
 
 @dataclass(frozen=True, slots=True)
 class FittedAnchored:
-    """`prophet`: the fitted Prophet; `level`: e_T in traffic; `damping`: d, each step."""
+    """`prophet`: the fitted Prophet; `level`: e_T in traffic; `damping`: d, each step; `inside`: [N] its own fit."""
 
     prophet: FittedProphet
     level: float
     damping: float
+    inside: npt.NDArray[np.float64]
 
     @property
     def fitted_by(self) -> str:
@@ -37,6 +38,10 @@ class FittedAnchored:
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         return self.prophet.forecast(horizon) + ahead(self.level, self.damping, horizon)
+
+    def fitted_values(self) -> npt.NDArray[np.float64]:
+        """Of the periods that Prophet was fitted on, each one step ahead: yhat_t + e_{t-1} d."""
+        return self.inside
 
     def to_json(self) -> str:
         values = {"prophet": self.prophet.to_json(), "level": self.level, "damping": self.damping}
@@ -52,9 +57,10 @@ class AnchoredProphet:
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedAnchored:
         fitted = ProphetCandidate().fit(series, parameters, seed=seed, seconds=seconds)
-        missed = fitted.series.y - predicted(fitted.model, fitted.series.dates())
+        yhat = predicted(fitted.model, fitted.series.dates())
+        missed = fitted.series.y - yhat
         share, damping = anchoring(parameters)
-        return FittedAnchored(fitted, level(missed, share), damping)
+        return FittedAnchored(fitted, level(missed, share), damping, yhat + damping * levels_before(missed, share))
 
     def prepare(self, history: History, *, seed: int, seconds: float) -> "AnchoredEvaluator":
         plain = Refitting(self, history, seed, seconds)
@@ -90,6 +96,15 @@ def level(residuals: npt.NDArray[np.float64], share: float) -> float:
     """e_T of residuals [T]: the sum of a (1 - a)^(T - t) r_t."""
     weights = share * (1 - share) ** np.arange(len(residuals))[::-1]
     return float(weights @ residuals)
+
+
+def levels_before(residuals: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+    """[T] e_{t-1}: what was smoothed of the residuals before each one."""
+    e, found = 0.0, np.empty(len(residuals))
+    for t, residual in enumerate(residuals):
+        found[t] = e
+        e += share * (residual - e)
+    return found
 
 
 def ahead(e: float, damping: float, horizon: int) -> npt.NDArray[np.float64]:

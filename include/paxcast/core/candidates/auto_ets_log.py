@@ -27,9 +27,12 @@ def method(series: Series) -> Forecaster:
             )
         return classical.ets(classical.recent(x, frequency), season, "AAA", damped=True)
 
+    def back(logs: Array) -> Array:
+        return np.asarray(np.maximum(np.exp(logs) - OFFSET, 0.0))
+
     def model(z: Array) -> Forecaster:
         forecaster = on_logs(np.log(z + OFFSET))
-        return lambda horizon: np.maximum(np.exp(forecaster(horizon)) - OFFSET, 0.0)
+        return classical.changed(forecaster, lambda horizon: back(forecaster(horizon)), back)
 
     return classical.scaled(series, model)
 

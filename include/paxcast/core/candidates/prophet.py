@@ -35,6 +35,10 @@ class FittedProphet:
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         return predicted(self.model, self.series.next_periods(horizon))
 
+    def fitted_values(self) -> npt.NDArray[np.float64]:
+        """Of the periods it was fitted on, which `history_years` may have cut short."""
+        return predicted(self.model, self.series.dates())
+
     def to_json(self) -> str:
         from prophet.serialize import model_to_dict
 

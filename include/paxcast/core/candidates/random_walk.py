@@ -4,13 +4,13 @@ import numpy as np
 
 from paxcast.core.candidates import Candidate
 from paxcast.core.candidates.refit import Method
-from paxcast.core.classical import Forecaster
+from paxcast.core.classical import Forecaster, Told
 from paxcast.core.series import Series
 
 
 def method(series: Series) -> Forecaster:
     last = float(series.y[-1])
-    return lambda horizon: np.full(horizon, last)
+    return Told(lambda horizon: np.full(horizon, last), series.y[:-1])
 
 
 CANDIDATES: tuple[Candidate, ...] = (Method("random_walk", 0.0001, method),)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from paxcast.core import calendar
+from paxcast.core import calendar, classical
 from paxcast.core.candidates import Fitted, History, Refitting
 from paxcast.core.classical import Forecaster
 from paxcast.core.errors import FitFailed, PaxcastError
@@ -24,12 +24,16 @@ KEYS = {"candidate", "parameters", "frequency", "airport", "first_ds", "y"}
 
 @dataclass(frozen=True, slots=True)
 class FittedOnHistory:
-    """`forecaster`: what the candidate's method made of `series`."""
+    """`forecaster`: what the candidate's method made of `series`; `warnings`: how many it was warned of meanwhile."""
 
     candidate: str
     series: Series
     forecaster: Forecaster
     fitted_by: str
+    warnings: int = 0
+
+    def fitted_values(self) -> Array | None:
+        return classical.inside(self.forecaster)
 
     def forecast(self, horizon: int) -> Array:
         """As the protocol says. Raises FitFailed where a step is not a finite number."""
@@ -70,8 +74,9 @@ class Method:
             raise FitFailed(f"{series.airport}: {self.name} needs a history of finite numbers; validate it first")
         own = Series(series.airport, series.frequency, series.ds.copy(), series.y.copy())
         try:
-            with quiet():
-                fitted = FittedOnHistory(self.name, own, self.method(own), self.fitted_by)
+            with quiet() as told:
+                made = self.method(own)
+            fitted = FittedOnHistory(self.name, own, made, self.fitted_by, len(told))
             fitted.forecast(1)
         except (PaxcastError, MemoryError):  # among them the airport's limits of time and memory, which are not caught
             raise
@@ -84,11 +89,11 @@ class Method:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """No warnings of numpy and statsforecast: what they warn of is seen in the forecast."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """No warnings of numpy and statsforecast on the screen: what they warn of is seen in the forecast. The warnings."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield told
 
 
 def refit(text: str) -> Fitted:

@@ -15,15 +15,21 @@ from paxcast.core.space import Parameters
 
 @dataclass(frozen=True, slots=True)
 class FittedSeasonalNaive:
-    """`last_season`: [S] traffic of the last season, oldest first; `last_ds` the newest period seen."""
+    """`last_season`: [S] traffic of the last season, oldest first; `last_ds` the newest period seen; `before`: [T - S]
+    traffic of all but the last season."""
 
     last_season: npt.NDArray[np.float64]
     last_ds: str
     frequency: str
+    before: npt.NDArray[np.float64]
     fitted_by: ClassVar[str] = "last season's values"
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         return np.resize(self.last_season, horizon)
+
+    def fitted_values(self) -> npt.NDArray[np.float64]:
+        """Of each period but the first season the value of a season before."""
+        return self.before
 
     def to_json(self) -> str:
         values = {"frequency": self.frequency, "last_ds": self.last_ds, "last_season": self.last_season.tolist()}
@@ -39,7 +45,8 @@ class SeasonalNaive:
 
     def fit(self, series: Series, parameters: Parameters, *, seed: int, seconds: float) -> FittedSeasonalNaive:
         season = calendar.frequency(series.frequency).season
-        return FittedSeasonalNaive(series.y[-season:].copy(), str(series.ds[-1])[:10], series.frequency)
+        last_season, before = series.y[-season:].copy(), series.y[:-season].copy()
+        return FittedSeasonalNaive(last_season, str(series.ds[-1])[:10], series.frequency, before)
 
     def prepare(self, history: History, *, seed: int, seconds: float) -> Refitting:
         return Refitting(self, history, seed, seconds)
