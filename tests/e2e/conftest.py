@@ -27,6 +27,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 OURS = ("AIRFLOW", "PAXCAST_", "MLFLOW_", "SPARK_")
 ENDED = ("success", "failed")
+SOON_NOTICED = {
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+}
 
 
 def free_port() -> int:
@@ -51,11 +56,14 @@ class Standalone:
     """A running Airflow and the folder of everything: fleets/, store/, home/, airflow/, faults/.
 
     `database`: the address of Airflow's own, where sqlite will not do: it locks when two processes write at once.
+    `kills`: the test kills processes, and Airflow is to notice within seconds. Not for other tests: on a machine with
+    much to do a scheduler that is late by 10 s would take itself for dead, and its running tasks for lost.
     """
 
     folder: Path
     port: int
     database: str | None = None
+    kills: bool = False
     process: "subprocess.Popen[bytes] | None" = None
     others: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
@@ -66,6 +74,7 @@ class Standalone:
         return {
             **inherited,
             **database,
+            **(SOON_NOTICED if self.kills else {}),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": f"{PROJECT / 'tests' / 'e2e' / 'faults'}{os.pathsep}{PROJECT / 'include'}",
             "PAXCAST_TEST_FAULTS": str(self.folder / "faults"),
@@ -82,9 +91,6 @@ class Standalone:
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "5",
         }
 
@@ -237,15 +243,24 @@ class Standalone:
         shutil.copytree(self.folder / name, self.folder / "home")
 
 
-@pytest.fixture(scope="module")
-def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
-    """An Airflow without fleets yet; a test writes them into folder/fleets."""
-    airflow = Standalone(tmp_path_factory.mktemp("standalone"), free_port())
+def running(airflow: Standalone) -> Iterator[Standalone]:
     try:
         airflow.start()
         yield airflow
     finally:
         airflow.stop()
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """An Airflow without fleets yet; a test writes them into folder/fleets."""
+    yield from running(Standalone(tmp_path_factory.mktemp("standalone"), free_port()))
+
+
+@pytest.fixture(scope="module")
+def standalone_to_kill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """The same for tests that kill its processes."""
+    yield from running(Standalone(tmp_path_factory.mktemp("standalone"), free_port(), kills=True))
 
 
 @pytest.fixture(scope="module")
@@ -279,10 +294,5 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def standalone_on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Standalone]:
-    """The same with PostgreSQL, which takes a backfill and a scheduler at work at once."""
-    airflow = Standalone(tmp_path_factory.mktemp("standalone"), free_port(), postgres)
-    try:
-        airflow.start()
-        yield airflow
-    finally:
-        airflow.stop()
+    """The same with PostgreSQL, which takes a backfill and a scheduler at work at once; processes are killed in it."""
+    yield from running(Standalone(tmp_path_factory.mktemp("standalone"), free_port(), postgres, kills=True))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults]
+pytestmark = pytest.mark.slow
 
 DAG, GATE = "retrain_gated", "gate.approval"
 CODES = ["AAA", "BBB"]

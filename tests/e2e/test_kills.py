@@ -47,12 +47,12 @@ def named(objects: dict[str, bytes]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def sixty(
-    standalone: Any,
+    standalone_to_kill: Any,
     made_up: Callable[..., pd.DataFrame],
     write_fleet: Callable[..., Path],
     record_testsuite_property: Callable[[str, Any], None],
 ) -> Fleet:
-    airflow = standalone
+    airflow = standalone_to_kill
     tomorrow = (date.today() + timedelta(days=1)).isoformat()  # no scheduled run comes between
     cluster = {
         "master": "local-cluster[2,1,1024]",
