@@ -107,6 +107,22 @@ def made_up() -> Callable[..., pd.DataFrame]:
     return fleet_table
 
 
+@pytest.fixture(scope="session")
+def release_of() -> Callable[..., Any]:
+    """Builds a release of the fleet `small` by hand: `release_of(as_of, {airport: parameters})`."""
+    from paxcast.core.release import Entry, compose
+
+    def make(as_of: str, parameters: dict[str, dict[str, Any]]) -> Any:
+        key = f"small-{as_of}"
+        entries = [
+            Entry(code, f"small.{code}", 1, key, as_of, "first", "prophet", by_member)
+            for code, by_member in parameters.items()
+        ]
+        return compose("small", as_of, key, None, entries)
+
+    return make
+
+
 @pytest.fixture
 def spark_session() -> Any:
     """A real Spark: two tasks at a time, lost tasks retried. The same one for the whole test run, unless stopped."""

@@ -1,7 +1,11 @@
-"""What a DAG run asks for: its date, its airports, whether it is a backfill. The DagRun is the SDK's own model."""
+"""What a DAG run asks for: its date, its airports, whether it is a backfill. The DagRun is the SDK's own model.
+
+And whether somebody was asked before its release comes into force.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,9 +14,10 @@ from airflow.sdk.api.datamodels._generated import DagRun
 
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.outcome import FAILED, Outcome
-from paxcast.jobs import ledger
+from paxcast.jobs import approval, ledger, releases
 from paxcast.jobs.workspace import Workspace, open_workspace
 from paxcast.orchestration import dag_run as asking
+from paxcast.orchestration import tasks
 from paxcast.orchestration.params import RetrainParams
 from paxcast.settings import load
 
@@ -148,3 +153,66 @@ def test_rerunning_what_failed_takes_the_date_of_the_newest_run_that_has_failure
 
 def test_rerunning_what_failed_when_nothing_did_keeps_the_runs_own_date(ask: Ask) -> None:
     assert ask({"rerun_failed": True}, **INTERVAL).as_of == utc("2024-01-08T06:00")
+
+
+# --- whether somebody was asked
+
+NOW = utc("2024-01-10T12:00")
+
+
+@pytest.fixture
+def gated(make_fleet: Callable[..., Path], made_up: Callable[..., pd.DataFrame]) -> Workspace:
+    """A fleet that asks whenever a specification would change."""
+    path = make_fleet(made_up(["AAA"], 2, "MS", "2020-12-01"), promotion={"ask_above": 0.0})
+    return open_workspace(load(path))
+
+
+@pytest.fixture
+def waiting(gated: Workspace, release_of: Callable[..., Any]) -> str:
+    """A release that waits for a person's yes: it would change what is in force."""
+    before = release_of("2023-11-30", {"AAA": {"prophet": {"number": 1}}})
+    coming = release_of("2023-12-31", {"AAA": {"prophet": {"number": 2}}})
+    for release in (before, coming):
+        releases.keep(gated, release, NOW, backfill=False)
+    releases.make_current(gated, before)
+    return str(coming.release_id)
+
+
+@pytest.fixture
+def asked_about(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """`asked_about(release_id)`: what the run's gate has handed on; None: it was skipped or never ran."""
+
+    def handed_on(release_id: str | None) -> None:
+        there = {("gate.ask", "asked"): release_id}
+        told = SimpleNamespace(xcom_pull=lambda task_ids, key: there.get((task_ids, key)))
+        monkeypatch.setattr(asking, "get_current_context", lambda: {"ti": told})
+
+    return handed_on
+
+
+def test_a_task_is_not_red_while_the_very_release_waits_that_was_asked_about(
+    gated: Workspace, waiting: str, asked_about: Callable[[str | None], None]
+) -> None:
+    asked_about(waiting)
+    tasks._red_if_not_asked(gated, waiting)
+
+
+@pytest.mark.parametrize("asked", ["small-2023-12-31-another", None])
+def test_a_task_is_red_where_another_release_was_asked_about_or_none_and_says_what_to_clear(
+    gated: Workspace, waiting: str, asked_about: Callable[[str | None], None], asked: str | None
+) -> None:
+    asked_about(asked)
+    with pytest.raises(ConfigurationError) as told:
+        tasks._red_if_not_asked(gated, waiting)
+    said = str(told.value)
+    assert f"release {waiting} would change the specification of 1 of 1 airports (AAA)" in said
+    assert "nobody was asked yet: clear gate.ask with what follows, or approve it" in said
+
+
+def test_where_nothing_is_left_to_ask_no_task_is_red_whatever_was_asked_about(
+    gated: Workspace, waiting: str, asked_about: Callable[[str | None], None]
+) -> None:
+    asked_about("small-2023-12-31-another")
+    tasks._red_if_not_asked(gated, "a release that is gone")
+    approval.answer(gated, waiting, True, "somebody", NOW)
+    tasks._red_if_not_asked(gated, waiting)

@@ -4,11 +4,13 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from paxcast import cli
 from paxcast.adapters.mlflow_registry import Registry
@@ -160,10 +162,14 @@ def test_what_was_asked_for_and_not_approved_is_not_published_when_a_later_date_
 
 
 def test_after_a_no_on_the_command_line_nothing_is_a_challenger_any_more(fleet: Fleet) -> None:
-    fleet.with_(search=OTHER).ask(SECOND)
-    assert fleet.alias("challenger")["release"] == 2
-    forecast.forget_challengers(fleet.ws)
+    champions, before = fleet.alias("champion"), fleet.current()
+    release = fleet.with_(search=OTHER).ask(SECOND)["release"]
+    assert fleet.alias("challenger") == dict.fromkeys([*CODES, "release"], 2)
+    asked = ["--config", str(fleet.ws.settings.origin), "approve", release, "--no"]
+    result = CliRunner().invoke(cli.app, asked, catch_exceptions=False)
+    assert result.exit_code == 0
     assert fleet.alias("challenger") == dict.fromkeys([*CODES, "release"])
+    assert (fleet.alias("champion"), fleet.current()) == (champions, before)
 
 
 def test_where_fewer_would_change_nobody_is_asked(fleet: Fleet) -> None:
@@ -178,9 +184,34 @@ def test_a_release_of_an_earlier_date_comes_not_into_force_so_nobody_is_asked(fl
     assert "waits" not in changed.ask("2020-09-30")
 
 
-def test_an_answer_for_a_release_that_is_not_there_is_refused(fleet: Fleet) -> None:
-    with pytest.raises(ConfigurationError, match="there is no release nonsense"):
-        approval.answer(fleet.ws, "nonsense", True, "somebody", NOW)
+@pytest.mark.parametrize("name", ["nonsense", "current"])  # the pointer has the latter for its name, and is none
+def test_an_answer_for_a_release_that_is_not_there_is_refused(ws: Workspace, release_of: Make, name: str) -> None:
+    made = release_of(FIRST, {"AAA": {}})
+    releases.keep(ws, made, NOW, backfill=False)
+    releases.make_current(ws, made)
+    with pytest.raises(ConfigurationError, match=f"there is no release {name}; the log of its run names it"):
+        approval.answer(ws, name, True, "somebody", NOW)
+    assert list(ws.objects.names("approvals")) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "changed", "of"),
+    [
+        *(("0.5", 2, 4), ("0.5", 3, 4), ("0", 0, 3), ("0", 1, 3), ("0.2", 1, 5), ("0.2", 2, 5)),
+        *(("0.29", 29, 100), ("0.29", 30, 100), ("0.07", 7, 100), ("0.57", 57, 100), ("0.57", 58, 100)),
+    ],
+)
+def test_exactly_at_the_limit_nobody_is_asked_and_with_one_airport_more_somebody_is(
+    ws: Workspace, release_of: Make, limit: str, changed: int, of: int
+) -> None:
+    codes = [f"A{number:02d}" for number in range(of)]
+    before = release_of(FIRST, {code: {"prophet": {"number": 1}} for code in codes})
+    coming = release_of(SECOND, {c: {"prophet": {"number": 2 if at < changed else 1}} for at, c in enumerate(codes)})
+    releases.keep(ws, before, NOW, backfill=False)
+    releases.make_current(ws, before)
+    asked = approval.question(Fleet(ws).with_(promotion={"ask_above": float(limit)}).ws, coming)
+    assert (asked is not None) == (Fraction(changed, of) > Fraction(limit))  # 0.29 * 100 is a little less than 29
+    assert asked is None or (len(asked.changed), asked.of) == (changed, of)
 
 
 def test_why_parameters_changed_stands_in_the_decision(fleet: Fleet) -> None:

@@ -1,7 +1,9 @@
 """Rollback: an earlier release in force again, what it withdraws, and what runs make of it afterwards."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ from paxcast.core.calendar import parse_as_of
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.release import Release
 from paxcast.jobs import forecast, lease, releases, retrain
+from paxcast.jobs import rollback as rolling
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.rollback import rollback
 from paxcast.jobs.run import Request
@@ -46,19 +49,42 @@ class Fleet:
         """The forecasts in force, to the last byte."""
         return forecast.forecasts(self.ws, self.current()).to_csv(float_format="%.17g")
 
-    def aliases(self) -> dict[str, int | None]:
+    def aliases(self, alias: str = "champion") -> dict[str, int | None]:
         registry = Registry(self.ws.settings.tracking_uri, self.ws.settings.experiment)
         names = [*(f"{self.ws.fleet}.{code}" for code in CODES), f"{self.ws.fleet}.release"]
-        return {name: registry.alias(name, "champion") for name in names}
+        return {name: registry.alias(name, alias) for name in names}
+
+
+def in_a_store(path: Path) -> Fleet:
+    ws = open_workspace(load(path))
+    ingest(ws, NOW)
+    return Fleet(ws)
 
 
 @pytest.fixture
 def fleet(new_fleet: Make, made_up: Make, without_spark: None) -> Fleet:
     """Three airports of five years, for which only seasonal naive competes: tuned in no time."""
     table = made_up(CODES, 60, "MS", "2020-12-01")
-    ws = open_workspace(load(new_fleet(table, candidates=["seasonal_naive"], spark={"worker_memory_mb": 0})))
-    ingest(ws, NOW)
-    return Fleet(ws)
+    return in_a_store(new_fleet(table, candidates=["seasonal_naive"], spark={"worker_memory_mb": 0}))
+
+
+@pytest.fixture(scope="module")
+def two(new_fleet: Make, made_up: Make) -> Fleet:
+    """The same with runs of two dates, for tests that only go to and fro between them."""
+    table = made_up(CODES, 60, "MS", "2020-12-01")
+    alike = {"candidates": ["seasonal_naive"], "spark": {"worker_memory_mb": 0}, "search": {"mode": "local"}}
+    made = in_a_store(new_fleet(table, **alike))
+    for as_of in (FIRST, SECOND):
+        made.ask(as_of)
+    return made
+
+
+@pytest.fixture
+def first_of_two(two: Fleet) -> str:
+    """The first release of these; the second is in force."""
+    first, second = (record.release_id for record in releases.publications(two.ws)[:2])
+    two.back(release_id=second)
+    return first
 
 
 def test_a_fleet_goes_back_to_the_release_before_and_its_readers_see_what_they_saw_then(fleet: Fleet) -> None:
@@ -187,3 +213,58 @@ def test_where_there_is_nothing_to_go_back_to_the_message_says_what_there_is(fle
         fleet.back(release_id="small-nothing")
     with pytest.raises(ConfigurationError, match="QQQ is not in the release in force"):
         fleet.back(airport="QQQ")
+
+
+# --- what it leaves behind
+
+
+def test_previous_stays_as_it_was_as_what_was_rolled_back_is_nothing_to_go_back_to(
+    two: Fleet, first_of_two: str
+) -> None:
+    assert set(two.aliases().values()) == {2}
+    previous = two.aliases("previous")
+    assert set(previous.values()) == {1}
+    two.back(airport="BBB", release_id=first_of_two)
+    assert (two.aliases()["small.BBB"], two.aliases("previous")) == (1, previous)
+    two.back(release_id=first_of_two)
+    assert set(two.aliases().values()) == {1}
+    assert two.aliases("previous") == previous
+
+
+def test_the_log_names_the_releases_and_the_versions_and_only_of_what_moved(
+    two: Fleet, first_of_two: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "paxcast.rollback")
+    second = two.current().release_id
+    mixed = two.back(airport="BBB", release_id=first_of_two)["to"]
+    two.back(release_id=first_of_two)
+    two.back(release_id=first_of_two)  # in force already
+    assert [one.getMessage() for one in caplog.records if one.name == "paxcast.rollback"] == [
+        f"release {mixed} is in force, instead of {second}: BBB from version 2 to 1",
+        f"release {first_of_two} is in force, instead of {mixed}: AAA from version 2 to 1, CCC from version 2 to 1",
+    ]
+
+
+def test_of_many_airports_the_log_names_five_and_counts_the_others(release_of: Make) -> None:
+    codes = [f"A{number}" for number in range(7)]
+    before, target = (release_of(as_of, {code: {} for code in codes}) for as_of in (FIRST, SECOND))
+    moved = replace(target, entries=tuple(replace(entry, version=3) for entry in target.entries))
+    named = ", ".join(f"{code} from version 1 to 3" for code in codes[:5])
+    assert rolling._back(before, moved) == f"{named} ... and 2 more airports"
+    assert rolling._back(before, replace(moved, entries=moved.entries[:5])) == named
+    assert rolling._back(before, target) == "no airport in both has another version"
+
+
+@pytest.mark.parametrize("word", ["current", "previous"])
+def test_a_word_is_no_release_to_go_back_to_and_the_message_says_what_to_write_instead(
+    two: Fleet, first_of_two: str, word: str
+) -> None:
+    state = two.current(), two.aliases(), releases.publications(two.ws)
+    for airport in (None, "AAA"):
+        with pytest.raises(ConfigurationError) as told:
+            two.back(airport=airport, release_id=word)
+        assert f"--release: {word} was never in force in fleet small" in str(told.value)
+        assert first_of_two in str(told.value)
+        assert str(told.value).endswith("; name one of these, or leave --release out for the one before")
+    assert (two.current(), two.aliases(), releases.publications(two.ws)) == state
+    assert lease.active(two.ws) == []

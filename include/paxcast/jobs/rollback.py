@@ -69,7 +69,7 @@ def _back(current: Release, target: Release) -> str:
         if e.airport in before and before[e.airport].version != e.version
     ]
     more = f" ... and {len(moved) - NAMED} more airports" if len(moved) > NAMED else ""
-    return f"{', '.join(moved[:NAMED]) or 'no airport in both'}{more}"
+    return f"{', '.join(moved[:NAMED]) or 'no airport in both has another version'}{more}"
 
 
 def _of_fleet(ws: Workspace, current: Release, release_id: str | None) -> Release:
@@ -78,9 +78,10 @@ def _of_fleet(ws: Workspace, current: Release, release_id: str | None) -> Releas
     if release_id is not None:
         known = {release.release_id: release for release in [current, *earlier]}
         if release_id not in known:
-            there = ", ".join(release.release_id for release in earlier[:5]) or "none"
+            there = ", ".join(release.release_id for release in earlier[:5])
+            advice = f"{there}; name one of these, or leave --release out for the one before" if there else "none"
             raise ConfigurationError(
-                f"--release: {release_id} was never in force in fleet {ws.fleet}; before the one that is were: {there}"
+                f"--release: {release_id} was never in force in fleet {ws.fleet}; before the one that is were: {advice}"
             )
         return known[release_id]
     gone = releases.withdrawn(ws)
