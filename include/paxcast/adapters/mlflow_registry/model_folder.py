@@ -1,7 +1,8 @@
-"""An airport's model as the folder that MLflow keeps, written without an active run: from several threads at once.
+"""An airport's model as a folder that MLflow can load. Writing one needs no active run, so several threads may write.
 
-The model from code is the same for every airport but for its data and its ids. MLflow saves it once, which takes it a
-tenth of a second; for each airport these are put in its place.
+There are two kinds: MLflow's own Prophet, and the model from code, `mlflow_models/airport.py`. The latter differs
+between airports only in data and ids. So MLflow saves it once, as a template, which takes a tenth of a second; each
+airport gets a copy with its own data and ids.
 """
 
 import json
@@ -26,16 +27,17 @@ MODEL_CODE = Path(__file__).parents[1] / "mlflow_models"
 SIGNATURE = ModelSignature(
     Schema([ColSpec("datetime", "ds")]),
     Schema([ColSpec("double", "yhat")]),
-    ParamSchema([ParamSpec("rule", DataType.string, "")]),  # empty: the model's own
+    ParamSchema([ParamSpec("rule", DataType.string, "")]),  # empty: the rule that the model was written with
 )
 MLMODEL = "MLmodel"
-Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C a tenth of the time
-_saving = threading.Lock()  # MLflow runs the model's code, and warnings are muted for the whole process
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C takes a tenth of the time
+# One thread at a time may save by MLflow: that runs the model's code, and warnings are muted for the whole process.
+_saving = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """What MLflow calls the model, where it keeps it, and the run that it is of."""
+    """Of one model: its id in MLflow, the address where MLflow keeps its files, and the id of the run it belongs to."""
 
     model_id: str
     location: str
@@ -45,8 +47,14 @@ class Ids:
 def write(folder: Path, ids: Ids, model_json: str, weights: Mapping[str, Mapping[str, float]], rule: str) -> None:
     """Write an airport's model into an empty folder.
 
-    Prophet alone is MLflow's own flavour; a combination is a model from code, with its data as configuration. So is a
-    Prophet fitted without calendar effects: by itself it would forecast without them.
+    model_json: what `paxcast.core.airport_model` keeps; weights: by rule, then candidate; rule: what it forecasts by
+    unless asked for another.
+
+    An airport for which every rule is Prophet alone becomes MLflow's own Prophet. Any other becomes the model from
+    code, with its data as configuration. So does a Prophet whose history had its calendar effects taken out before the
+    fit: MLflow's own would not put them back into the forecast.
+
+    The same input gives the same files, but for the time of writing that MLflow notes in MLmodel.
     """
     values = json.loads(model_json)
     alone = {name for by_candidate in weights.values() for name in by_candidate} == {"prophet"}
@@ -77,15 +85,12 @@ def _saved() -> tuple[dict[str, Any], dict[str, bytes]]:
         )
         files = {file.name: file.read_bytes() for file in sorted(path.iterdir()) if file.is_file()}
         about = yaml.safe_load(files.pop(MLMODEL))
-        del (
-            files["conda.yaml"],
-            about["flavors"]["python_function"]["env"]["conda"],
-        )  # one upload less
+        del files["conda.yaml"], about["flavors"]["python_function"]["env"]["conda"]  # one upload less an airport
         return about, files
 
 
 def template() -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What MLflow's own file says of the model from code, and the others that belong to it, by name."""
+    """The model from code without an airport's data: the content of its MLmodel, and its other files by name."""
     with _saving:
         return _saved()
 
@@ -109,12 +114,12 @@ def _write_prophet(folder: Path, ids: Ids, text: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without advice on signatures and type hints, which are given by hand here."""
+    """Mute warnings. MLflow gives advice on signatures and type hints, but signatures are given by hand here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def pins(*packages: str) -> list[str]:
-    """The installed versions of packages, as requirements."""
+    """A requirement for each of these packages: the version that is installed here."""
     return [f"{package}=={version(package)}" for package in packages]
