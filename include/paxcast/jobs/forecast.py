@@ -1,8 +1,14 @@
 """Forecast: write the release's forecasts, register the release, and only then let readers see it.
 
-The order is the promise: forecasts first, then the release's model version, the tag `rule` of its airports' versions,
-their aliases, then the fleet's, then the pointer. A reader sees the old release or the new one, whole. One that waits
-for a person's yes stops before the aliases: its versions are challengers until then.
+A reader sees the old release or the new one, whole, because things are written in this order:
+
+1. the forecasts
+2. the version of the release's own model, and the tags that name the rule of each airport's version
+3. the record that the release was published
+4. the aliases of the airports' models, then the alias of the release's own model
+5. the pointer to the release in force
+
+A release that waits for a person's yes stops after 2; until then its versions have the alias `challenger`.
 """
 
 import json
@@ -27,10 +33,16 @@ STEP = ["yhat", "lo80", "hi80", "lo95", "hi95"]
 
 
 def publish(ws: Workspace, release_id: str) -> bool:
-    """Publish a release; whether it is in force now (a backfill's is not: an older as_of never replaces a later)."""
+    """Publish a release. Returns whether it is in force now.
+
+    A release of an earlier as_of than the one in force, such as a backfill's, is published but does not replace it. One
+    that was rolled back, is out of date or waits for a person's yes is not published; the log says why.
+
+    Raises ConfigurationError where there is no such release.
+    """
     release = releases.load(ws, release_id)
     if release is None:
-        raise ConfigurationError(f"fleet {ws.fleet}: there is no release {release_id}; `paxcast status` names them")
+        raise ConfigurationError(f"fleet {ws.fleet}: there is no release {release_id}; the log of its run names it")
     if _was_rolled_back(ws, release):
         return False
     write(ws, release.entries)
@@ -40,7 +52,7 @@ def publish(ws: Workspace, release_id: str) -> bool:
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
     version = registered(ws, registry, release)
     _tell_rules(registry, release)
-    with lease.alone(ws, lease.PUBLISH, release_id):  # runs of other dates may be publishing: none may undo a later one
+    with lease.alone(ws, lease.PUBLISH, release_id):  # else a run of an earlier date, at the same time, might come last
         if _is_stale(ws, release) or _waits(ws, registry, release, version):
             return False
         releases.published(ws, release)
@@ -48,7 +60,8 @@ def publish(ws: Workspace, release_id: str) -> bool:
 
 
 def _was_rolled_back(ws: Workspace, release: Release) -> bool:
-    """Whether it holds versions that were rolled back: then only another rollback, or a forced run, changes that."""
+    """Whether the release holds versions that were rolled back. It then stays out of force until a rollback names it; a
+    forced run makes another one instead."""
     gone = releases.withdrawn(ws) if not releases.is_current(ws, release) else set()
     airports = sorted(e.airport for e in release.entries if (e.airport, e.version) in gone)
     if airports:
@@ -61,21 +74,23 @@ def _was_rolled_back(ws: Workspace, release: Release) -> bool:
 
 
 def _is_stale(ws: Workspace, release: Release) -> bool:
-    """Whether it would undo what was published for its date since it was made: of airports that are not of its run."""
+    """Whether the release would undo what was published for its date after it was made. It may for airports that it
+    carries over from the release before, because its own run did not refit them."""
     base = releases.in_force(ws, calendar.parse_as_of(release.as_of))
     there = base.by_airport() if base else {}
     undone = [e.airport for e in release.entries if e.outcome_key != release.run_key and there.get(e.airport, e) != e]
     if undone:
         log.warning(
-            "release %s stays out of force: since it was made %s was published, and it would undo that for %d airports "
-            "(%s); run its date again, which refits nothing",
+            "release %s stays out of force: release %s was published after it was made, and would be undone for %d "
+            "airports (%s); run its date again, which refits nothing",
             *(release.release_id, base.release_id if base else "", len(undone), ", ".join(undone[:5])),
         )
     return bool(undone)
 
 
 def _waits(ws: Workspace, registry: Registry, release: Release, version: int) -> bool:
-    """Whether a person has not said yes to it yet. What would change can be looked at meanwhile."""
+    """Whether the release waits for a person's yes. If it does, that is put on record and logged, and what would change
+    gets the alias `challenger`, so that the person can look at it."""
     asked = approval.question(ws, release)
     if asked is not None:
         approval.ask(ws, release.release_id)
@@ -96,8 +111,10 @@ def _put_in_force(ws: Workspace, registry: Registry, release: Release, version: 
 
 
 def move(ws: Workspace, registry: Registry, release: Release, version: int, of: str | None = None) -> None:
-    """Let readers see a release: the aliases of its airports, the fleet's, then the pointer. version: of its model;
-    of: after a rollback, the as_of from which it counts."""
+    """Let readers see a release: move the aliases of its airports, then that of its own model, then the pointer.
+
+    version: of its own model; of: the as_of from which it counts, given after a rollback only.
+    """
     writers, succeed = ws.settings.mlflow.writers, of is None
     registry.crown(f"{ws.fleet}.", dict(release.as_pairs()), writers, succeed=succeed)
     registry.crown(_model(ws), {_model(ws): version}, writers, succeed=succeed)
@@ -105,7 +122,8 @@ def move(ws: Workspace, registry: Registry, release: Release, version: int, of: 
 
 
 def _challenge(ws: Workspace, registry: Registry, release: Release, version: int) -> None:
-    """Let those who are to decide see a release: the alias `challenger` of what would change, and of the fleet."""
+    """Let the person who is to decide see a release: its own model and each version that would be new in force get the
+    alias `challenger`."""
     before = releases.current(ws)
     in_force = set(before.as_pairs()) if before else set()
     coming = {model: number for model, number in release.as_pairs() if (model, number) not in in_force}
@@ -113,7 +131,7 @@ def _challenge(ws: Workspace, registry: Registry, release: Release, version: int
 
 
 def forget_challengers(ws: Workspace) -> None:
-    """After a no: nothing waits any more."""
+    """Take the alias `challenger` from all models of the fleet: after a no nothing waits any more."""
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
     registry.challenge(f"{ws.fleet}.", {}, ws.settings.mlflow.writers)
 
@@ -123,7 +141,8 @@ def _model(ws: Workspace) -> str:
 
 
 def forecasts(ws: Workspace, release: Release, airports: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The forecasts of a release: airport, as_of, ds, yhat, lo80, hi80, lo95, hi95, confidence, sorted.
+    """The forecasts of a release, of some airports or of all, sorted by airport and ds: airport, as_of, ds, yhat, lo80,
+    hi80, lo95, hi95, confidence, and which model and version each row is from.
 
     Raises ConfigurationError for airports that the release does not hold.
     """
@@ -148,7 +167,10 @@ def forecasts(ws: Workspace, release: Release, airports: tuple[str, ...] = ()) -
 
 
 def write(ws: Workspace, entries: tuple[Entry, ...]) -> None:
-    """Add the forecasts of these entries to the table, each once."""
+    """Add to the table those forecasts of these entries that it does not hold yet.
+
+    Raises KeyError where the decision that holds a forecast is gone from the store.
+    """
     names = ["run_key", "airport", "checksum"]
     run_keys = sorted({e.run_key for e in entries})
     there = ws.tables.read("forecasts", [(FLEET, "=", ws.fleet), ("run_key", "in", run_keys)], names)
@@ -184,19 +206,19 @@ def _rows(ws: Workspace, decision: Any) -> pd.DataFrame:
 
 
 def registered(ws: Workspace, registry: Registry, release: Release) -> int:
-    """The version of a release's own model, which is registered if it is not yet."""
+    """The version of a release's own model; it is registered here if it was not before."""
     parent = registry.parent_run(release.run_key, {"fleet": ws.fleet, "as_of": release.as_of})
     rows = forecasts(ws, release)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "forecasts.parquet"
         rows[["airport", "model", "version", "as_of", "ds", *STEP, "confidence"]].to_parquet(path, index=False)
         tags = {"run_key": release.run_key, "release": release.release_id, "as_of": release.as_of, "fleet": ws.fleet}
-        tags[RULE] = ", ".join(sorted({e.rule for e in release.entries}))  # airports carried on may have an older one
+        tags[RULE] = ", ".join(sorted({e.rule for e in release.entries}))  # those carried over may have another
         return registry.register_release(_model(ws), path, parent, release.release_id, tags)
 
 
 def _tell_rules(registry: Registry, release: Release) -> None:
-    """Tag the versions of this run by what forecasts as published, rule and method; those carried on were tagged in
-    their own run."""
+    """Tag the versions that this release's run registered with the rule and the method that they are published by.
+    Versions that the release carries over were tagged when their own run was published."""
     own = [e for e in release.entries if e.outcome_key == release.run_key]
     registry.tell(release.run_key, {(e.model, e.version): {RULE: e.rule, CANDIDATE: e.candidate} for e in own})
