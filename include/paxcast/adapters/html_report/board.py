@@ -77,11 +77,14 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>{style}
 td {{ font-variant-numeric: tabular-nums; }}
+td:nth-child(-n+5) {{ white-space: nowrap; }}
+#fleet {{ max-height: 70vh; overflow: auto; }}
+th {{ position: sticky; top: 0; background: #fff; }}
 #filter > * {{ font: inherit; margin: .8rem .8rem .8rem 0; }}
 </style></head><body>
 <h1>{title}</h1>{summary}
 <div id="filter"><input type="search" placeholder="airport or word">{menus}<output></output></div>
-<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
+<div id="fleet"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
 {sections}
 <script>
 const word = document.querySelector("input"), menus = [...document.querySelectorAll("select")];
