@@ -57,13 +57,6 @@ def due() -> "pd.Timestamp":
     return parse_as_of(_instant(get_current_context()["dag_run"]))
 
 
-def due() -> "pd.Timestamp":
-    """The instant that this DAG run is as of, where nobody named one."""
-    from paxcast.core.calendar import parse_as_of
-
-    return parse_as_of(_instant(get_current_context()["dag_run"]))
-
-
 def _instant(dag_run: Any) -> str:
     """The triggering event's as_of, else the data interval's end, else when the run was due: never the clock."""
     from paxcast.core.calendar import parse_as_of

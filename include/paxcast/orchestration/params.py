@@ -71,16 +71,6 @@ class DriftParams(BaseModel):
     )
 
 
-class DriftParams(BaseModel):
-    """The trigger form of a drift check."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    as_of: date | None = Field(
-        None, description="The last day that counts as known. Empty: the end of the run's data interval, or now."
-    )
-
-
 def known_at(conf: Mapping[str, Any] | None, params: Mapping[str, Any]) -> "pd.Timestamp | None":
     """The instant from which an ingestion's corrections count as known; None: from their receipt on."""
     from paxcast.core.calendar import parse_as_of  # imports pandas: a DAG file must parse in a fraction of a second
