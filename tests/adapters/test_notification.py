@@ -28,6 +28,7 @@ from paxcast.core.errors import ConfigurationError, InfrastructureError
 
 USER, PASSWORD, TOKEN = "robot@north", "p@ss/w:rd", "T0K3N"
 LOGIN = "robot%40north:p%40ss%2Fw%3Ard"
+HANGS_UP = ""  # as a server's answer
 TO = ("ada@example.org", "bob@example.org")
 MAIL = Mail("paxcast@example.org", TO, "north: 3 of 120 airports drifted", "Orly: loss, bias low\n.\nZürich\n", "k-1")
 
@@ -52,6 +53,8 @@ class MailSession(socketserver.StreamRequestHandler):
         while line := self.rfile.readline().decode().strip():
             verb, _, rest = line.partition(" ")
             self.server.heard.append(verb.upper())
+            if self.server.answers.get(verb.upper()) == HANGS_UP:
+                return
             answer = getattr(self, f"on_{verb.lower()}", None) if verb.upper() in self.verbs else None
             self.say("502 what" if answer is None else answer(rest))
 
@@ -363,6 +366,7 @@ def test_addresses_that_are_refused_are_named_while_the_others_get_the_e_mail(ma
         (set(TO), "250 yes", "the server refuses every address of notify.email_to (550)"),
         (set(), "553 not you", "the server refuses notify.email_from (553)"),
         (set(), "421 too busy", "the server refuses notify.email_from (421)"),
+        (set(), HANGS_UP, "the server breaks off (SMTPServerDisconnected)"),
     ],
 )
 def test_an_e_mail_that_nobody_gets_is_an_error_that_names_the_setting(
@@ -374,8 +378,9 @@ def test_an_e_mail_that_nobody_gets_is_an_error_that_names_the_setting(
     assert mail.received == []
 
 
-def test_an_e_mail_that_was_taken_was_sent_however_the_server_says_goodbye(mail: MailServer) -> None:
-    mail.answers["QUIT"] = "500 never"
+@pytest.mark.parametrize("goodbye", ["500 never", HANGS_UP])
+def test_an_e_mail_that_was_taken_was_sent_however_the_server_says_goodbye(mail: MailServer, goodbye: str) -> None:
+    mail.answers["QUIT"] = goodbye
     assert send_mail(smtp(mail.port, "?starttls=no", login=""), MAIL) == ()
     assert len(mail.received) == 1
 
