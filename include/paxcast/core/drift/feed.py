@@ -173,11 +173,16 @@ def _why(kind: int, wanted: float, total: float) -> str:
     if kind == jumps.TOTAL and not np.isfinite(total):
         return "the only row of its year: it looks like the year's total; ingest the months, this one too"
     if kind == jumps.TOTAL:
-        usual = f", where about {wanted:,.3g} was expected" if np.isfinite(wanted) else ""
-        return f"near the {total:,.3g} of a whole year{usual}: ingest the period's own value"
+        usual = f", where about {_rounded(wanted)} was expected" if np.isfinite(wanted) else ""
+        return f"near the {_rounded(total)} of a whole year{usual}: ingest the period's own value"
     times = f"{10**kind:,} times that" if kind > 0 else f"that divided by {10**-kind:,}"
-    return f"where about {wanted:,.3g} was expected: {times}, as in another unit; ingest it again in the usual one"
+    return f"where about {_rounded(wanted)} was expected: {times}, as in another unit; ingest it again in the usual one"
 
 
 def _count(periods: int, frequency: str) -> str:
     return f"{periods:,} {NAMES[frequency]}{'s' if periods != 1 else ''}"
+
+
+def _rounded(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{float(f'{value:.3g}'):,.12g}"

@@ -250,7 +250,7 @@ def alike(shape: Array, others: Array) -> Array:
     known = np.isfinite(others).all(axis=2, keepdims=True)
     usual = np.where(known, others, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     usual = np.where(known.any(axis=0), usual, np.nan)
-    usual = usual - usual.mean(axis=1, keepdims=True)
+    shape, usual = (values - values.mean(axis=1, keepdims=True) for values in (shape, usual))
     size = np.sqrt((shape**2).sum(axis=1) * (usual**2).sum(axis=1))
     together = np.divide((shape * usual).sum(axis=1), size, where=size > 0, out=np.full(len(shape), np.nan))
     clipped: Array = np.clip(together, -MOST_ALIKE, MOST_ALIKE)

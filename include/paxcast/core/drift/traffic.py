@@ -84,6 +84,8 @@ def median(values: Array, least: int = 1) -> Array:
 
     numpy's nanmedian does the same, row by row in Python and many times slower.
     """
+    if not values.shape[-1]:
+        return np.full(values.shape[:-1], np.nan)
     ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=-1)
     count = np.isfinite(ordered).sum(axis=-1)
     middle: Any = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)], axis=-1)
