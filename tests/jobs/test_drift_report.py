@@ -190,11 +190,11 @@ def test_a_changed_world_is_said_with_its_beginning_and_its_chance() -> None:
 def test_where_nothing_can_be_compared_yet_the_page_says_so_and_has_no_chart(fleet: Fleet) -> None:
     fleet.check({"airport": "AAA", "cycle": "", "tested": False, "p": None, "q": None, "ratio": None}, world=NOTHING)
     page = fleet.page()
-    assert page.paragraphs[0] == "The world: nothing to compare yet."
+    assert page.paragraphs[0] == "The world: there are too few airports or cycles to tell what they have in common."
     assert page.sections == {}
 
 
-NOTHING = {"alert": False, "p": None, "shift": None, "share": None, "cycle": "", "since": ""}
+NOTHING = {"alert": False, "p": None, "shift": 0.0, "share": 0.0, "cycle": "", "since": ""}
 
 
 def test_markup_in_the_data_is_text_and_a_long_reason_is_cut(fleet: Fleet) -> None:
