@@ -113,9 +113,10 @@ def of_the_world(world: Row) -> str:
     """Whether the world changed, in a sentence. world: alert, p, shift, share, cycle, since."""
     if world["p"] is None:
         return "The world: there are too few airports or cycles to tell what they have in common."
+    side = "above" if world["shift"] >= 0 else "below"
     found = (
         f"in the cycle of {world['cycle']} {share(world['share'])} of the airports did worse than usual, and the "
-        f"median airport was {abs(world['shift']):.1f} spreads {'above' if world['shift'] >= 0 else 'below'} its forecast"
+        f"median airport was {abs(world['shift']):.1f} spreads {side} its forecast"
     )
     if not world["alert"]:
         return f"The world is as it was: {found}."
