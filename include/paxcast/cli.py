@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from paxcast import cli_memory, cli_quality
+from paxcast import cli_memory, cli_quality, cli_watch
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError, PaxcastError
 from paxcast.jobs import histories, workspace
@@ -20,6 +20,7 @@ from paxcast.terminal import PLAIN, Airports, AsOf, Json, codes, note_if_empty, 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(cli_quality.app)
 app.add_typer(cli_memory.app)
+app.add_typer(cli_watch.app)
 MOST_NAMED = 10
 out, err = Console(**PLAIN), Console(**PLAIN, stderr=True)
 

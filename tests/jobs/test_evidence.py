@@ -331,7 +331,11 @@ def test_where_a_model_was_made_anew_its_folds_take_the_place_of_the_old_ones_bu
     fleet.release("2020-12-31", {"AAA": 100.0}, windows=[fleet.window("2019-11-01", 108.0)] * 2)
     fleet.observe("AAA", months("2021-01-01", 101.0, 102.0))
     fleet.release("2021-02-28", {"AAA": 100.0}, version=2, windows=[fleet.window("2020-09-01", 90.0)] * 2)
-    assert fleet.residuals("2021-02-28") == months("2020-09-01", *[-10.0] * 4, 1.0, 2.0)
+    of_old = months("2019-11-01", *[8.0] * 6) | months("2021-01-01", 1.0, 2.0)
+    assert fleet.residuals("2021-02-28") == of_old  # a model of that very day has met no actual yet
+    assert fleet.gather("2021-02-28").versions == {"AAA": 1}
+    assert fleet.residuals("2021-03-01") == months("2020-09-01", *[-10.0] * 4, 1.0, 2.0)
+    assert fleet.gather("2021-03-01").versions == {"AAA": 2}
 
 
 def test_what_lies_further_back_than_a_check_looks_is_left_out(by_hand: Make) -> None:

@@ -29,6 +29,7 @@ from paxcast.jobs.workspace import Workspace
 
 READERS = 8  # of outcomes at a time
 Array = npt.NDArray[np.float64]
+SECOND = pd.Timedelta(seconds=1)  # instants have no parts of one
 BUCKETS = 16  # of `identity.bucket`
 FORECASTS_AT_ONCE = 80_000  # of one airport and fit each; times the horizon it is the rows held in memory
 SPOKEN = [*scoring.FORECAST, "made", "number", "in_force", "since", "present"]
@@ -37,8 +38,9 @@ SPOKEN = [*scoring.FORECAST, "made", "number", "in_force", "since", "present"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was known at an instant. `panel`: of the airports in force. `history`: columns airport, ds, y, of all
-    airports, one usable value a period, sorted. `newest`: the fleet's newest period. `restated`: by airport how many
-    periods of the window that may have drifted have another value than at first, where any has.
+    airports, one usable value a period, sorted; in version `data_version` of the table observations. `newest`: the
+    fleet's newest period. By airport, of the window that may have drifted: `restated`, how many periods have another
+    value than at first, where any has; `known_since`, when the last of its actuals became known.
 
     By airport in force: `versions` of its model; `model_age`, how many cycles it has forecast since; `simple`, the
     simple method that did best in its folds.
@@ -48,7 +50,9 @@ class Evidence:
     history: pd.DataFrame
     frequency: str
     newest: pd.Timestamp
+    data_version: int
     restated: Mapping[str, int]
+    known_since: Mapping[str, pd.Timestamp]
     versions: Mapping[str, int]
     model_age: Mapping[str, int]
     simple: Mapping[str, str]
@@ -68,11 +72,12 @@ class _Asked:
 
 @dataclass(slots=True)
 class _Seen:
-    """What was read so far. `known`: histories, of one slice each; `restated` as of Evidence. By airport in force: what
-    published forecasts `missed`, what `models` missed in their folds, the `first` period that they forecast."""
+    """What was read so far. `known`: histories, of one slice each; `restated`, `known_since` as of Evidence. By airport
+    in force: what published forecasts `missed`, what `models` missed in their folds, the `first` period forecast."""
 
     known: list[pd.DataFrame] = field(default_factory=list)
     restated: dict[str, int] = field(default_factory=dict)
+    known_since: dict[str, pd.Timestamp] = field(default_factory=dict)
     missed: dict[str, Missed] = field(default_factory=dict)
     models: dict[str, OfModel] = field(default_factory=dict)
     first: dict[str, pd.Timestamp] = field(default_factory=dict)
@@ -102,7 +107,9 @@ def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
         history=history,
         frequency=code,
         newest=newest,
+        data_version=version,
         restated=seen.restated,
+        known_since=seen.known_since,
         versions={airport: entry.version for airport, entry in entries.items()},
         model_age=_ages(seen.first, newest, over),
         simple={airport: model.simple for airport, model in seen.models.items()},
@@ -110,7 +117,9 @@ def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
 
 
 def _release(ws: Workspace, as_of: pd.Timestamp) -> Release:
-    found = releases.in_force(ws, as_of)
+    """What was in force when that instant came: a release of that very date has met no actual yet, and is often the
+    answer to a check of it, which repeated is to find what it found before. Only before the first there is no other."""
+    found = releases.in_force(ws, as_of - SECOND) or releases.in_force(ws, as_of)
     if found is not None:
         return found
     text = calendar.as_of_text(as_of)
@@ -198,9 +207,12 @@ def _look_at(ws: Workspace, buckets: list[int], asked: _Asked, seen: _Seen) -> N
     observed = ws.tables.read("observations", filters, OBSERVATION, asked.data_version)
     check_known(observed, asked.as_of)
     usable = scoring.usable(observed)
-    known = scoring.actuals(usable, asked.as_of)[HISTORY]
+    known = scoring.actuals(usable, asked.as_of)
+    tested = _tested(known[DS], asked.over, ws.settings.drift.window)
+    seen.known_since |= {str(a): since for a, since in known[tested].groupby(AIRPORT)[KNOWN_AT].max().items()}
+    seen.restated |= _restated(usable, known[tested])
+    known = known[HISTORY]
     seen.known.append(known)
-    seen.restated |= _restated(usable, known, asked, ws.settings.drift.window)
     filters = [*some, (RUN_KEY, "in", sorted(asked.spoken[RUN_KEY].unique()))]
     rows = ws.tables.read("forecasts", filters, [*scoring.KEY, "yhat", "hi80"])
     said = rows[rows[AIRPORT].isin(asked.entries)].merge(asked.spoken, on=scoring.FORECAST)
@@ -215,11 +227,15 @@ def _look_at(ws: Workspace, buckets: list[int], asked: _Asked, seen: _Seen) -> N
     seen.missed |= residuals.of_forecasts(compared.assign(scale=scale), asked.over)
 
 
-def _restated(usable: pd.DataFrame, known: pd.DataFrame, asked: _Asked, window: int) -> dict[str, int]:
-    """How many periods of the newest `window` cycles have another value than at first; airports of which any has."""
-    since = calendar.shift(pd.DatetimeIndex([asked.newest]), -window * asked.over.length, asked.over.frequency)[0]
-    first = usable[usable[DS] > since].drop_duplicates([AIRPORT, DS])
-    both = first.merge(known, on=[AIRPORT, DS], suffixes=("_first", ""))
+def _tested(ds: "pd.Series[pd.Timestamp]", over: Cycles, window: int) -> "pd.Series[bool]":
+    """Which periods lie in the newest `window` cycles."""
+    at = calendar.period_number(ds, over.frequency) - over.first
+    return pd.Series((at >= over.periods - window * over.length) & (at < over.periods), ds.index)
+
+
+def _restated(usable: pd.DataFrame, known: pd.DataFrame) -> dict[str, int]:
+    """How many of these known values are others than were known at first, by airport, where any is."""
+    both = usable.drop_duplicates([AIRPORT, DS]).merge(known, on=[AIRPORT, DS], suffixes=("_first", ""))
     counts = both.loc[both[f"{Y}_first"] != both[Y], AIRPORT].value_counts()
     return {str(airport): int(count) for airport, count in counts.items()}
 

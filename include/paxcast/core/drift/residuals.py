@@ -7,7 +7,7 @@ interval is its upper half: the lower one ends at zero. In a fold it is taken in
 there (`intervals`): so was the published one made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,3 +221,10 @@ def without(found: Panel, stretches: Mapping[str, Sequence[tuple[str, str]]]) ->
             gone[row] |= (first <= names) & (names <= last)
     residual, loss, outside = (np.where(gone, np.nan, values) for values in (found.residual, found.loss, found.outside))
     return Panel(found.airports, found.cycles, residual, loss, outside, found.live & ~gone)
+
+
+def of_some(found: Panel, airports: Collection[str]) -> Panel:
+    """The panel of some of its airports."""
+    at = [row for row, airport in enumerate(found.airports) if airport in airports]
+    residual, loss, outside = found.residual[at], found.loss[at], found.outside[at]
+    return Panel(tuple(found.airports[row] for row in at), found.cycles, residual, loss, outside, found.live[at])
