@@ -213,6 +213,14 @@ def test_newer_models_of_the_schedule_do_not_begin_the_count_again(story: Story)
     assert story.past(end(8)) == Past(asked=1, quiet=5)
 
 
+def test_of_models_that_were_published_in_another_order_than_their_dates_the_earliest_answers(story: Story) -> None:
+    story.asks(end(2))
+    story.release(end(4), 3)
+    story.release(end(2), 2)  # by a backfill
+    story.quiet(3, 3)
+    assert story.past(end(6)) == Past(asked=1, quiet=3)
+
+
 def test_a_flag_begins_the_count_again_and_what_was_not_tested_or_is_a_fault_neither_counts_nor_does(
     story: Story,
 ) -> None:
@@ -231,6 +239,7 @@ def test_a_cycle_counts_once_however_often_it_is_checked_and_is_flagged_if_one_c
         story.check(end(3, day), cycle=week(3))
     assert story.past(end(4)) == Past(asked=1, quiet=1)
     story.check(end(3, 4), cycle=week(3), severity="watch")
+    story.check(end(3, 5), cycle=week(3))
     assert story.past(end(4)) == Past(asked=1, quiet=0)
 
 

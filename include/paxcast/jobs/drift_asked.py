@@ -21,7 +21,7 @@ from paxcast.jobs.releases import Publication
 from paxcast.jobs.workspace import Workspace
 
 TABLE = "drift"
-COLUMNS = ["as_of", AIRPORT, "cycle", "tested", "severity", "action", "pinned", "version"]
+COLUMNS = [AIRPORT, "as_of", "cycle", "tested", "severity", "action", "pinned", "version"]
 FLAGGED, UNFLAGGED = ("watch", "moderate", "severe"), "none"
 CYCLE = {"D": 7, "W": 1, "MS": 1}  # periods
 Stretch = tuple[str, str]  # the first and the last cycle, both included, as the panel names them
@@ -84,7 +84,7 @@ def asked_for(ws: Workspace, as_of: pd.Timestamp) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a check said of an airport."""
+    """What a check said of an airport: COLUMNS but the first."""
 
     as_of: pd.Timestamp
     cycle: str
@@ -100,8 +100,9 @@ def _rows(ws: Workspace, airports: Sequence[str]) -> dict[str, list[_Row]]:
     rows = _read(ws, [(AIRPORT, "in", list(airports))], COLUMNS) if airports else pd.DataFrame(columns=COLUMNS)
     instants = {text: calendar.parse_as_of(text) for text in rows["as_of"].unique()}
     found: dict[str, list[_Row]] = {airport: [] for airport in airports}
-    for row in rows.assign(as_of=rows["as_of"].map(instants)).sort_values("as_of").to_dict("records"):
-        found[str(row.pop(AIRPORT))].append(_Row(**{str(name): value for name, value in row.items()}))
+    in_order = rows.assign(as_of=rows["as_of"].map(instants)).sort_values("as_of")[COLUMNS]
+    for airport, *said in in_order.itertuples(index=False, name=None):
+        found[airport].append(_Row(*said))
     return found
 
 
@@ -223,8 +224,8 @@ class _Story:
             if counts and row.cycle > known and (since is None or row.as_of > since):
                 flagged[row.cycle] = flagged.get(row.cycle, False) or row.severity in FLAGGED
         run = longest = 0
-        for cycle in sorted(flagged):
-            run = 0 if flagged[cycle] else run + 1
+        for any_flag in flagged.values():  # in the order of the checks, which is that of the cycles
+            run = 0 if any_flag else run + 1
             longest = max(longest, run)
         return run, longest
 

@@ -105,7 +105,8 @@ def test_a_fallback_lasts_until_the_airport_was_quiet_for_eight_of_its_cycles():
 
 
 def test_one_that_drifts_when_its_episode_was_over_is_retrained_as_for_the_first_time():
-    assert one(Verdict("AAA"), Past(pinned="window_average", quiet=QUIET)) == one(Verdict("AAA"))
+    for over in (Past(asked=1, quiet=QUIET), Past(asked=2, pinned="window_average", quiet=QUIET)):
+        assert one(Verdict("AAA"), over) == one(Verdict("AAA"))
 
 
 def test_a_fault_alerts_and_never_retrains_and_what_the_airport_is_on_stays():
