@@ -1,6 +1,7 @@
 """One fleet's configuration: what is enough, what is refused and how, and what a run key covers."""
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -116,6 +117,8 @@ def test_a_file_is_found_beside_the_configuration_that_names_it(write, tmp_path)
         ("spark: {mastr: local}", "spark.mastr", "master"),
         ("mlflow: {tracking_url: x}", "mlflow.tracking_url", "tracking_uri"),
         ("overrides: {AAA: {exlude: true}}", "overrides.AAA.exlude", "exclude"),
+        ("drift: {windows: 9}", "drift.windows", "window"),
+        ("notify: {mail_to: [ada@example.org]}", "notify.mail_to", "email_to"),
     ],
 )
 def test_an_unknown_setting_is_refused_with_the_one_that_was_meant(write, text, where, meant):
@@ -178,6 +181,27 @@ def test_every_wrong_setting_is_told_at_once(write):
         (MINIMAL + "overrides: {AAA: {country: fr}}", "overrides.AAA.country: String should match pattern"),
         (MINIMAL + "retention: {tables_days: 0}", "retention.tables_days: Input should be greater than or equal to 1"),
         (MINIMAL + "retention: {trials_days: 500}", "retention: Value error, trials_days, 500, is more than runs_days"),
+        (MINIMAL + "drift: {q: 0}", "drift.q: Input should be greater than 0"),
+        (MINIMAL + "drift: {q: 0.5}", "drift.q: Input should be less than 0.5"),
+        (MINIMAL + "drift: {q: .nan}", "drift.q: Input should be"),
+        (MINIMAL + "drift: {window: 3}", "drift.window: Input should be greater than or equal to 4"),
+        (MINIMAL + "drift: {window: 27}", "drift.window: Input should be less than or equal to 26"),
+        (MINIMAL + "drift: {reference: 23}", "drift.reference: Input should be greater than or equal to 24"),
+        (MINIMAL + "drift: {reference: 261}", "drift.reference: Input should be less than or equal to 260"),
+        (MINIMAL + "drift: {budget: -1}", "drift.budget: Input should be greater than or equal to 0"),
+        (MINIMAL + "drift: {stale_after: 0}", "drift.stale_after: Input should be greater than or equal to 1"),
+        (
+            MINIMAL + "drift: {reference: 24, window: 13}",
+            "drift: Value error, reference, 24, is less than twice window",
+        ),
+        (
+            MINIMAL + "notify: {email_to: [ada@example.org]}",
+            "notify: Value error, email_to is stated and email_from is",
+        ),
+        (MINIMAL + "notify: {email_from: nobody}", "notify.email_from: String should match pattern"),
+        (MINIMAL + 'notify: {email_to: ["a@b.c, d@e.f"], email_from: a@b.c}', "notify.email_to.0: String should match"),
+        (MINIMAL + 'notify: {email_to: ["a@b.c\\nBcc: d@e.f"]}', "notify.email_to.0: String should match"),
+        (MINIMAL + "notify: {webhook: 'https://hooks.example.org'}", "notify.webhook: Input should be a valid boolean"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_place(write, text, where):
@@ -265,6 +289,8 @@ NO_CHANGES = [
     "mlflow: {tracking_uri: 'http://mlflow', experiment: x}",
     "mlflow: {charts: all, writers: 2}",
     "retention: {trials_days: 3, runs_days: 4, tables_days: 5}",
+    "drift: {q: 0.05, window: 4, reference: 52, budget: 3, stale_after: 9}",
+    "notify: {log: false, email_to: [a@b.c], email_from: d@e.f, webhook: true, webhook_plain_http: true}",
     "search: {seconds_per_airport: 5}",
     "search: {mode: local}",
     "search: {parallelism: 3}",
@@ -492,6 +518,64 @@ def test_a_source_under_the_users_home_is_found_there(write, tmp_path, monkeypat
     assert at_home.source_path == tmp_path / "user" / "traffic.csv"
 
 
+# --- drift, and who is told of it
+
+
+def test_drift_is_watched_and_told_in_the_log_if_nothing_is_said(write):
+    fleet = load(write())
+    assert fleet.drift.model_dump() == {
+        **{"q": 0.10, "window": 8, "reference": 104, "budget": 50},
+        "stale_after": None,
+    }
+    assert fleet.notify.model_dump() == {
+        **{"log": True, "email_to": (), "email_from": None},
+        **{"webhook": False, "webhook_plain_http": False},
+    }
+
+
+def test_the_bounds_of_drift_can_be_reached(write):
+    for text in ("q: 0.49, window: 4, reference: 24, budget: 0, stale_after: 1", "window: 26, reference: 260"):
+        assert load(write(f"drift: {{{text}}}")).drift.budget in (0, 50)
+    assert load(write("drift: {window: 12, reference: 24}")).drift.window == 12
+
+
+SECRETS = ("PAXCAST_SMTP_URL", "PAXCAST_WEBHOOK_URL")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_of_the_environment_as_it_is_now_and_without_the_line_break_of_its_file(monkeypatch, name):
+    monkeypatch.delenv(name, raising=False)
+    assert settings_module.secret(name) is None
+    for stated, found in (("https://host/T0K3N\n", "https://host/T0K3N"), ("smtp://host", "smtp://host")):
+        monkeypatch.setenv(name, stated)
+        assert settings_module.secret(name).get_secret_value() == found
+    monkeypatch.setenv(name, " \n")
+    assert settings_module.secret(name) is None
+
+
+def test_no_settings_keep_a_secret_and_none_shows_itself(write, monkeypatch):
+    for name in SECRETS:
+        monkeypatch.setenv(name, "https://host/T0K3N")
+    fleet = load(write("notify: {webhook: true}"))
+    found = [settings_module.secret(name) for name in SECRETS]
+    for shown in (repr(fleet), str(vars(fleet)), fleet.model_dump_json(), repr(found), str(found), f"{found[0]}"):
+        assert "T0K3N" not in shown
+    assert b"T0K3N" not in pickle.dumps(fleet)
+
+
+@pytest.mark.parametrize("key", ["smtp_url", "webhook_url"])
+def test_a_secret_cannot_be_stated_in_the_file(write, key):
+    told = refusal(write(f"notify: {{{key}: 'smtp://robot:T0K3N@host'}}"))
+    assert told.startswith(f"notify.{key}: unknown setting")
+    assert "T0K3N" not in told
+
+
+def test_the_settings_are_read_without_pandas_and_numpy():
+    code = "import sys, paxcast.settings; print({'pandas', 'numpy'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert told.strip() == "set()"
+
+
 def test_settings_cannot_be_changed(write):
     with pytest.raises(ValueError, match="frozen"):
         load(write()).horizon = 3  # type: ignore[misc]
@@ -499,7 +583,7 @@ def test_settings_cannot_be_changed(write):
 
 def test_every_setting_is_either_in_the_numbers_or_known_not_to_change_them(write):
     running = {"schedule", "start_date", "max_failed_share", "batches", "retries", "spark"}
-    outside = {"fleet", "store", "mlflow", "retention", "origin"} | running
+    outside = {"fleet", "store", "mlflow", "retention", "drift", "notify", "origin"} | running
     assert set(Settings.model_fields) == outside | set(load(write()).numbers())
 
 

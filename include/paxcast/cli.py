@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from paxcast import cli_memory, cli_quality
+from paxcast import cli_memory, cli_quality, cli_watch
 from paxcast.core import calendar
 from paxcast.core.errors import ConfigurationError, PaxcastError
 from paxcast.jobs import histories, workspace
@@ -20,6 +20,7 @@ from paxcast.terminal import PLAIN, Airports, AsOf, Json, codes, note_if_empty, 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(cli_quality.app)
 app.add_typer(cli_memory.app)
+app.add_typer(cli_watch.app)
 MOST_NAMED = 10
 out, err = Console(**PLAIN), Console(**PLAIN, stderr=True)
 
@@ -67,10 +68,14 @@ def retrain(
     max_evals: Annotated[int | None, typer.Option("--max-evals", help="Another search budget for this run.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Refit even what is done.")] = False,
     rerun_failed: Annotated[bool, typer.Option("--rerun-failed", help="Only airports that failed before.")] = False,
+    drifted: Annotated[
+        bool, typer.Option("--drifted", help="Only airports that the newest drift check asks for.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole line, to the forecast."""
+    from paxcast.jobs.drift_asked import newest_check
     from paxcast.jobs.retrain import retrain as job
     from paxcast.jobs.run import Request, newest_failed_as_of
 
@@ -81,6 +86,12 @@ def retrain(
         raise ConfigurationError(
             f"--rerun-failed: no airport of fleet {ws.fleet} has failed; nothing is to be done again"
         )
+    if instant is None and drifted:
+        instant = newest_check(ws)
+        if instant is None:
+            raise ConfigurationError(
+                f"--drifted: fleet {ws.fleet} has not been checked for drift; run `paxcast drift` first"
+            )
     if instant is None:
         raise ConfigurationError("--as-of: say up to which day data counts as known, for example --as-of 2013-12-31")
     request = Request(
@@ -89,6 +100,7 @@ def retrain(
         max_evals=max_evals,
         force=force,
         rerun_failed=rerun_failed,
+        drifted=drifted,
         dry_run=dry_run,
         request_id=f"cli-{uuid.uuid4().hex}",
     )
@@ -191,7 +203,9 @@ def print_status(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_retrained(result: dict[str, Any]) -> None:
-    if result.get("dry_run"):
+    if "nothing" in result:
+        out.print(result["nothing"])
+    elif result.get("dry_run"):
         out.print(f"{result['run_key']} would forecast {len(result['planned'])} airports.")
         for what, key in (("would be refitted", "would_refit"), ("already done", "already_done")):
             out.print(f"  {what}: {_counted(result[key])}")

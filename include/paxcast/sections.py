@@ -29,6 +29,7 @@ def _with_holidays(country: str) -> str:
 Country = Annotated[
     str, Field(pattern="^[A-Z]{2}$"), BeforeValidator(_not_norway_unquoted), AfterValidator(_with_holidays)
 ]
+Mailbox = Annotated[str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$")]  # no list, no line break
 
 
 class Section(BaseModel):
@@ -260,4 +261,39 @@ class RetentionSettings(Section):
                 f"trials_days, {self.trials_days}, is more than runs_days, {self.runs_days}; trials go with their runs "
                 "at the latest: state as many or fewer"
             )
+        return self
+
+
+class DriftSettings(Section):
+    """What counts as drift, and how much is done about it. None of it changes a number of a forecast."""
+
+    q: float = Field(0.10, gt=0, lt=0.5, description="The share of false ones among the airports said to have drifted.")
+    window: int = Field(8, ge=4, le=26, description="The newest cycles, which are tested.")
+    reference: int = Field(104, ge=24, le=260, description="The cycles they are compared with, at most.")
+    budget: int = Field(50, ge=0, description="How many airports one check may ask to retrain, the worst first.")
+    stale_after: int | None = Field(None, ge=1, description="Call a model stale that is older than so many cycles.")
+
+    @model_validator(mode="after")
+    def _has_more_to_compare_with(self) -> "DriftSettings":
+        if self.reference < 2 * self.window:
+            raise ValueError(
+                f"reference, {self.reference}, is less than twice window, {self.window}: too little to compare with; "
+                "state more, or a shorter window"
+            )
+        return self
+
+
+class NotifySettings(Section):
+    """Who is told what a drift check found. The secrets are in the environment alone, see settings.secret."""
+
+    log: bool = Field(True, description="In the log of the task.")
+    email_to: tuple[Mailbox, ...] = Field((), description="By e-mail, over the server of PAXCAST_SMTP_URL.")
+    email_from: Mailbox | None = Field(None, description="Whom e-mails come from.")
+    webhook: bool = Field(False, description="Slack's way, to the address in PAXCAST_WEBHOOK_URL.")
+    webhook_plain_http: bool = Field(False, description="Allow a webhook without TLS on another machine.")
+
+    @model_validator(mode="after")
+    def _somebody_writes_the_emails(self) -> "NotifySettings":
+        if self.email_to and self.email_from is None:
+            raise ValueError("email_to is stated and email_from is not; state whom e-mails come from")
         return self

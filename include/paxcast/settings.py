@@ -1,7 +1,7 @@
 """One fleet's configuration: its YAML and the environment, as one frozen object. The only reader of os.environ.
 
 Unknown keys are refused. `numbers()` is the part that changes numbers, and what the config hash covers; the store,
-Spark, MLflow, retention and batches are not in it, so that a run on a laptop and one on a cluster are the same run.
+Spark, MLflow, retention, batches and drift are not in it, so that a run on a laptop and one on a cluster are the same.
 """
 
 import difflib
@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from paxcast.core import candidate_files
 from paxcast.core.columns import AIRPORT_PATTERN
 from paxcast.core.errors import ConfigurationError
 from paxcast.sections import (
+    DriftSettings,
     FileSettings,
     FoldSettings,
     HistorySettings,
     MlflowSettings,
+    NotifySettings,
     NycFlights13Settings,
     OverrideSettings,
     PromotionSettings,
@@ -89,6 +91,8 @@ class Settings(Section):
     store: str | None = None
     mlflow: MlflowSettings = MlflowSettings()
     retention: RetentionSettings = RetentionSettings()
+    drift: DriftSettings = DriftSettings()
+    notify: NotifySettings = NotifySettings()
     origin: str = Field("", exclude=True)  # the file this came from
 
     @field_validator("candidates")
@@ -206,6 +210,12 @@ def _absolute(path: str, origin: str) -> Path:
     """A path as written, ~ for the user's home, relative to the folder of the file `origin`, if there is one."""
     folder = Path(origin).parent if origin else Path()
     return (folder / os.path.expanduser(path)).resolve()  # noqa: PTH111 leaves ~nobody as it is, where Path raises
+
+
+def secret(name: Literal["PAXCAST_SMTP_URL", "PAXCAST_WEBHOOK_URL"]) -> SecretStr | None:
+    """An address with a password or a token in it, None if the environment has none. No settings keep it."""
+    stated = os.environ.get(name, "").strip()  # a file of secrets often ends with a line break
+    return SecretStr(stated) if stated else None
 
 
 def home() -> Path:

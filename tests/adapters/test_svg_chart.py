@@ -90,3 +90,24 @@ def test_the_axis_of_time_has_months_or_years_and_not_too_many(days: int, first:
     labels = [name for _, name in svg_chart.dates_labelled(begin, begin + pd.Timedelta(days=days))]
     assert len(labels) <= svg_chart.MOST_LABELS
     assert (labels[0] if labels else None) == (first or ("Feb 2020" if days >= 27 else None))
+
+
+def test_a_line_without_values_has_no_name_in_the_legend() -> None:
+    names = [text.text for text in drawn(chart_of([10.0], [10.0], [])).findall("text")]
+    assert "came since" not in names
+    assert "known then" in names
+    assert "came since" in [text.text for text in drawn(chart_of([10.0], [10.0], [5.0])).findall("text")]
+
+
+def test_values_around_zero_run_to_the_right_edge_upwards_as_high_as_downwards() -> None:
+    root = ElementTree.fromstring(svg_chart.lines_svg([0.0, 2.0, -4.0], "CUSUM <of> it", "2021-03-29"))
+    (line,) = (points(one) for one in root.findall("polyline"))
+    assert [x for x, _ in line] == pytest.approx([svg_chart.LEFT, 507.5, svg_chart.WIDTH - svg_chart.RIGHT])
+    middle = svg_chart.LOW / 2
+    assert [(middle - y) / 35 for _, y in line] == pytest.approx([0, 0.5, -1])
+    assert [text.text for text in root.findall("text")] == ["4", "0", "-4", "CUSUM <of> it", "2021-03-29"]
+
+
+def test_small_values_around_zero_are_not_blown_up_and_one_alone_is_drawn() -> None:
+    (line,) = (points(one) for one in ElementTree.fromstring(svg_chart.lines_svg([0.1], "", "")).findall("polyline"))
+    assert line == [(svg_chart.WIDTH - svg_chart.RIGHT, pytest.approx(svg_chart.LOW / 2 - 3.5))]

@@ -95,11 +95,18 @@ def test_the_warm_starts_are_the_fleets_best_of_each_candidate_in_the_order_of_t
     assert manifest().warm_starts() == ()
 
 
+def test_on_a_fallback_is_who_was_when_the_context_was_frozen_and_before_there_were_any_nobody():
+    planned = manifest(pinned={"ATL": "window_average"})
+    assert [planned.pinned(airport) for airport in ("ATL", "ORD")] == ["window_average", None]
+    assert manifest().pinned("ATL") is None
+    assert from_dict(json.loads(json.dumps(planned.as_dict()))).pinned("ATL") == "window_average"
+
+
 def test_it_is_of_the_whole_fleet_unless_an_airport_is_here_for_another_reason():
     fleet = split([("ATL", "c", WHOLE_FLEET), ("ORD", "c", WHOLE_FLEET)], 2)
-    asked = split([("BOS", "c", "asked for")], 1)
     assert manifest(*fleet).whole
-    assert not manifest(*fleet, *asked).whole
+    for why in ("asked for", "drift: loss, bias high"):
+        assert not manifest(*fleet, *split([("BOS", "c", why)], 1)).whole
 
 
 def test_a_batch_is_labelled_with_its_size_and_its_ends():

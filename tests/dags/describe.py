@@ -36,7 +36,10 @@ def described(dag: Any, confs: list[dict[str, Any]]) -> dict[str, Any]:
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "start_date": dag.start_date.isoformat(),
-        "tasks": {task.task_id: task_described(task) for task in dag.tasks},
+        "tasks": {
+            task.task_id: {**task_described(task), "links": list(stored.get_task(task.task_id).extra_links)}
+            for task in dag.tasks
+        },
         "params": {name: {"default": p.value, **p.schema} for name, p in stored.params.items()},
         "descriptions": {name: p.description for name, p in stored.params.items()},
         "answers": [answer(stored, conf) for conf in confs],

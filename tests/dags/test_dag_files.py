@@ -13,6 +13,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "dags").glob("*.py"))
 FLEETS = ("daily", "weekly", "monthly")
+KINDS = ("ingest", "retrain", "drift")
 HEAVY = ("pandas", "numpy", "mlflow", "prophet", "pyspark", "hyperopt", "deltalake")
 
 # What a file costs once Airflow's own SDK is there, in seconds of processor time: a busy machine does not change these.
@@ -34,6 +35,14 @@ LINE = {
     "forecast": ["report"],
     "report": [],
 }
+# Of drift. Pages and MLflow are on the way to the people, who are told even where those fail.
+WATCH = {
+    "check": ["announce", "notify", "report", "track"],
+    "announce": [],
+    "report": ["notify", "track"],
+    "track": ["notify"],
+    "notify": [],
+}
 
 
 def name_of(path: Path) -> str:
@@ -43,7 +52,7 @@ def name_of(path: Path) -> str:
 def test_the_projects_own_fleets_parse_without_an_error(new_airflow: Any) -> None:
     found = new_airflow().dags()
     assert found["errors"] == {}
-    assert {"ingest_demo", "retrain_demo"} <= set(found["dags"])
+    assert {"ingest_demo", "retrain_demo", "drift_demo"} <= set(found["dags"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -69,13 +78,15 @@ def test_a_dag_file_parses_fast_and_imports_nothing_heavy(path: Path) -> None:
     assert parsed["seconds"] < 0.3
 
 
-def test_every_fleet_has_a_dag_that_ingests_and_one_that_retrains(three_fleets: dict[str, Any]) -> None:
+def test_every_fleet_has_a_dag_that_ingests_one_that_retrains_and_one_that_watches(
+    three_fleets: dict[str, Any],
+) -> None:
     assert three_fleets["errors"] == {}
-    assert set(three_fleets["dags"]) == {f"{what}_{fleet}" for what in ("ingest", "retrain") for fleet in FLEETS}
+    assert set(three_fleets["dags"]) == {f"{what}_{fleet}" for what in KINDS for fleet in FLEETS}
 
 
 @pytest.mark.parametrize("fleet", FLEETS)
-@pytest.mark.parametrize("what", ["ingest", "retrain"])
+@pytest.mark.parametrize("what", KINDS)
 def test_a_dag_says_whose_it_is_what_it_does_and_when_it_begins(
     three_fleets: dict[str, Any], what: str, fleet: str
 ) -> None:
@@ -88,7 +99,7 @@ def test_a_dag_says_whose_it_is_what_it_does_and_when_it_begins(
     assert dag["catchup"] is False
 
 
-@pytest.mark.parametrize("dag_id", ["ingest_weekly", "retrain_weekly"])
+@pytest.mark.parametrize("dag_id", [f"{what}_weekly" for what in KINDS])
 def test_every_task_has_an_owner_a_description_and_retries_under_the_policy(
     three_fleets: dict[str, Any], dag_id: str
 ) -> None:
@@ -139,6 +150,27 @@ def test_ingesting_tells_airflow_that_the_fleet_has_new_observations(three_fleet
     assert three_fleets["dags"]["ingest_weekly"]["tasks"]["ingest"]["outlets"] == ["observations_weekly"]
 
 
+def test_a_check_is_told_to_airflow_by_one_task_and_to_people_by_another_after_page_and_mlflow(
+    three_fleets: dict[str, Any],
+) -> None:
+    tasks = three_fleets["dags"]["drift_weekly"]["tasks"]
+    assert {name: task["downstream"] for name, task in tasks.items()} == WATCH
+    assert {name: task["outlets"] for name, task in tasks.items() if task["outlets"]} == {"announce": ["drift_weekly"]}
+    special = {name: task["rule"] for name, task in tasks.items() if task["rule"] != "all_success"}
+    assert special == {"notify": "all_done_min_one_success"}
+
+
+def test_the_report_of_a_check_has_a_button_that_leads_to_its_page(three_fleets: dict[str, Any]) -> None:
+    tasks = three_fleets["dags"]["drift_weekly"]["tasks"]
+    assert {name: task["links"] for name, task in tasks.items() if task["links"]} == {"report": ["Page"]}
+
+
+def test_the_form_of_a_check_has_a_day_and_nothing_else(three_fleets: dict[str, Any]) -> None:
+    form = {"as_of": {"default": None, "type": ["string", "null"], "format": "date", "title": "as_of"}}
+    assert three_fleets["dags"]["drift_weekly"]["params"] == form
+    assert three_fleets["dags"]["drift_weekly"]["descriptions"]["as_of"]
+
+
 def fleet_file(folder: Path, name: str, text: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -154,7 +186,7 @@ def test_a_broken_fleet_file_hides_only_its_own_dags_and_shows_as_an_import_erro
     binary = fleet_file(tmp_path, "binary.yaml", b"\xff\xfe\x00")
     twice = fleet_file(tmp_path, "twice.yaml", source + "fleet: good\nschedule: daily\n")
     found = new_airflow(tmp_path).dags()
-    assert set(found["dags"]) == {"ingest_good", "retrain_good"}
+    assert set(found["dags"]) == {f"{what}_good" for what in KINDS}
     assert set(found["errors"]) == {"broken_fleets.py"}
     message = found["errors"]["broken_fleets.py"]
     assert f"{misspelt}: schedul: unknown setting; did you mean 'schedule'?" in message

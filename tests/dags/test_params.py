@@ -19,6 +19,7 @@ FORM = {
     "max_evals": {"default": None, "type": ["integer", "null"], "minimum": 1, "maximum": 1000},
     "force": {"default": False, "type": "boolean"},
     "rerun_failed": {"default": False, "type": "boolean"},
+    "drifted": {"default": False, "type": "boolean"},
     "dry_run": {"default": False, "type": "boolean"},
     "rollback": {"default": None, "type": ["string", "null"], "minLength": 1},
 }
@@ -28,6 +29,7 @@ GOOD: list[dict[str, Any]] = [
     {"as_of": None, "airports": None, "max_evals": None},
     {"max_evals": 1, "force": True, "rerun_failed": True, "dry_run": True},
     {"max_evals": 1000},
+    {"drifted": True, "as_of": "2013-12-31"},
     {"rollback": "previous", "airports": ["ATL"]},
 ]
 BAD: list[tuple[str, Any]] = [
@@ -47,6 +49,7 @@ BAD: list[tuple[str, Any]] = [
     ("max_evals", "many"),
     ("force", "yes"),
     ("rerun_failed", 1),
+    ("drifted", "AAA"),
     ("dry_run", None),
     ("rollback", ""),
     ("rollback", True),

@@ -11,10 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRun
+from airflow.sdk.exceptions import AirflowSkipException
 
+from paxcast.adapters.delta_store import TABLES
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.outcome import FAILED, Outcome
 from paxcast.jobs import approval, ledger, releases
+from paxcast.jobs.run import open_run
 from paxcast.jobs.workspace import Workspace, open_workspace
 from paxcast.orchestration import dag_run as asking
 from paxcast.orchestration import tasks
@@ -106,6 +109,24 @@ def test_an_event_without_a_date_says_nothing(ask: Ask) -> None:
     assert ask(consumed_asset_events=[event()], **INTERVAL).as_of == utc("2024-01-08T06:00")
 
 
+def test_a_run_that_a_drift_checks_event_triggered_is_of_the_drifted_alone(ask: Ask) -> None:
+    asked = ask(run_type="asset_triggered", consumed_asset_events=[event(as_of="2024-01-06", table_version=7)])
+    assert (asked.drifted, asked.as_of, asked.airports) == (True, utc("2024-01-07"), ())
+
+
+def test_a_run_of_the_schedule_or_a_backfill_is_of_the_whole_fleet_whatever_it_consumed(ask: Ask) -> None:
+    kinds = ("scheduled", "backfill", "manual")
+    consumed = [event(as_of="2024-01-06")]
+    assert not any(ask(run_type=kind, consumed_asset_events=consumed, **INTERVAL).drifted for kind in kinds)
+    assert not ask(run_type="asset_triggered", consumed_asset_events=[event()], **INTERVAL).drifted
+
+
+def test_by_hand_the_form_asks_for_the_drifted(ask: Ask) -> None:
+    asked = ask({"drifted": True, "as_of": "2013-12-31"})
+    assert (asked.drifted, asked.as_of) == (True, utc("2014-01-01"))
+    assert not ask().drifted
+
+
 def test_a_backfills_run_is_known_as_one_and_no_other_is(ask: Ask) -> None:
     assert ask(run_type="backfill", **INTERVAL).backfill is True
     others = ("manual", "scheduled", "asset_triggered", "operator_triggered")
@@ -130,6 +151,24 @@ def test_the_dag_run_names_the_asking_so_that_its_retries_force_nothing_twice(as
 def test_an_unknown_key_of_the_trigger_is_refused_naming_it_and_those_that_are(ask: Ask) -> None:
     with pytest.raises(ConfigurationError, match=r"unknown as_off, horizn; there are: as_of, airports, max_evals"):
         ask(conf={"horizn": 3, "as_off": "2013-12-31", "force": True})
+
+
+def test_a_run_of_the_drifted_is_skipped_where_the_newest_check_asks_for_nobody(ask: Ask, ws: Workspace) -> None:
+    for day, action in (("2024-01-05", "retrain"), ("2024-01-06", "escalate")):
+        ws.tables.append("drift", pd.DataFrame([said(day, action)]))
+    run = open_run(ws, ask({"drifted": True, "as_of": "2024-01-05"}))
+    tasks._skip_if_nobody_drifted(run)
+    nobody = open_run(ws, ask({"drifted": True}, **INTERVAL))
+    with pytest.raises(AirflowSkipException, match="as of 2024-01-06, asks to retrain no airport"):
+        tasks._skip_if_nobody_drifted(nobody)
+    tasks._skip_if_nobody_drifted(open_run(ws, ask(**INTERVAL)))
+
+
+def said(as_of: str, action: str) -> dict[str, Any]:
+    """What a check says of AAA."""
+    texts = dict.fromkeys(TABLES["drift"].names, "")
+    numbers = {"tested": True, "drifted": True, "p": 0.01, "q": 0.02, "ratio": 2.0, "version": 1}
+    return {**texts, **numbers, "fleet": "small", "as_of": as_of, "airport": "AAA", "action": action}
 
 
 def failure(as_of: str) -> Outcome:

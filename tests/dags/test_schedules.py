@@ -24,6 +24,8 @@ def runs(three_fleets: dict[str, Any], dag_id: str) -> list[Run]:
         ("ingest_daily", "2024-01-07T03:00Z", "2024-01-08T03:00Z"),
         ("ingest_weekly", "2024-01-07T03:00Z", "2024-01-08T03:00Z"),
         ("ingest_monthly", "2024-02-29T03:00Z", "2024-03-01T03:00Z"),
+        ("drift_daily", "2024-01-07T05:00Z", "2024-01-08T05:00Z"),
+        ("drift_monthly", "2024-02-29T05:00Z", "2024-03-01T05:00Z"),
     ],
 )
 def test_a_run_covers_the_interval_that_ends_when_it_is_due(
@@ -49,6 +51,20 @@ def test_retraining_comes_after_that_nights_ingestion_and_before_the_next(
     for _, _, due in runs(three_fleets, f"retrain_{fleet}"):
         waits = [due - night for night in ingested if night <= due]
         assert not waits or timedelta(hours=1) <= min(waits) < timedelta(hours=12), due
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_drift_is_looked_for_every_day_after_ingestion_and_before_a_retraining_that_is_due(
+    three_fleets: dict[str, Any], fleet: str
+) -> None:
+    checked = [due for _, _, due in runs(three_fleets, f"drift_{fleet}")]
+    ingested = [due for _, _, due in runs(three_fleets, f"ingest_{fleet}")]
+    assert [due.date() for due in checked] == [due.date() for due in ingested]
+    assert all(night < due for night, due in zip(ingested, checked, strict=True))
+    of_day = {due.date(): due for due in checked}
+    retrained = [due for _, _, due in runs(three_fleets, f"retrain_{fleet}") if due.date() in of_day]
+    assert retrained
+    assert all(of_day[due.date()] < due for due in retrained)
 
 
 @pytest.mark.parametrize("fleet", FLEETS)

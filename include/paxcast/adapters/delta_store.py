@@ -71,6 +71,11 @@ TABLES: dict[str, pa.Schema] = {
             "error": REAL, "pinball": REAL, "covered80": pa.bool_(), "covered95": pa.bool_(), "known_at": INSTANT,
             "data_version": WHOLE,
         },
+        "drift": {
+            "check_key": TEXT, "run_key": TEXT, "as_of": TEXT, "airport": TEXT, "cycle": TEXT, "tested": pa.bool_(),
+            "drifted": pa.bool_(), "severity": TEXT, "p": REAL, "q": REAL, "ratio": REAL, "reasons": TEXT,
+            "fault": TEXT, "action": TEXT, "why": TEXT, "pinned": TEXT, "version": WHOLE, "cusum": TEXT,
+        },
     }.items()
 }  # fmt: skip
 PARTITIONS = {"observations": [FLEET, "bucket"], "forecasts": [FLEET, "bucket"], "scores": [FLEET, "bucket"]}

@@ -1,6 +1,7 @@
-"""A chart as inline SVG: a history, a forecast with its two intervals, what came since, and one period marked.
+"""Charts as inline SVG: a history, a forecast with its intervals, what came since, one period marked; and values in
+order around zero.
 
-No script, no network, nothing to load: it is a part of the page that it stands in.
+No script, no network, nothing to load: they are a part of the page that they stand in.
 """
 
 import html
@@ -15,6 +16,7 @@ import pandas as pd
 Array = npt.NDArray[np.float64]
 WIDTH, HEIGHT = 960, 340  # of the whole drawing
 LEFT, RIGHT, TOP, BOTTOM = 70, 15, 30, 30  # margins
+LOW = 110  # the height of a drawing of values around zero
 MOST_LABELS = 12
 INK, SINCE, FORECAST, ASKED, FAINT = "#334155", "#b45309", "#0e7490", "#b91c1c", "#e2e8f0"
 
@@ -32,13 +34,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandChart:
-    """`bands`: lower and upper line by name, the widest first. `asked`: the period that is marked."""
+    """`bands`: lower and upper line by name, the widest first. `asked`: the period that is marked. `known_as`: what the
+    legend calls the history. It names no line that has no values."""
 
     known: Line
-    since: Line
+    since: Line = Line((), ())
     forecast: Line
     bands: dict[str, tuple[Line, Line]]
     asked: pd.Timestamp
+    known_as: str = "known then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +122,35 @@ def _mark(scale: _Scale, chart: BandChart) -> list[str]:
 
 
 def _legend(chart: BandChart) -> list[str]:
-    names = [("known then", INK), (f"forecast, {' and '.join(chart.bands)}", FORECAST), ("came since", SINCE)]
-    names.append((str(chart.asked.date()), ASKED))
+    lines = ((chart.known, chart.known_as, INK), (chart.forecast, f"forecast, {' and '.join(chart.bands)}", FORECAST))
+    drawn = [(name, color) for line, name, color in (*lines, (chart.since, "came since", SINCE)) if line.points()]
+    names = [*drawn, (str(chart.asked.date()), ASKED)]
     parts, at = [], float(LEFT)
     for name, color in names:
         parts.append(f'<rect x="{at:.0f}" y="9" width="14" height="4" fill="{color}"/>')
         parts.append(_text(at + 20, 15, name, "start"))
         at += 50 + 7 * len(name)
     return parts
+
+
+def lines_svg(values: Sequence[float], title: str, last: str) -> str:
+    """A small drawing of values in order, the newest at the right, around a line at zero; `last` is the newest's date.
+
+    As high above zero as below, so that two drawings tell at a glance which goes the other way.
+    """
+    most = max([1.0, *(abs(value) for value in values)])
+    middle, half, wide = LOW / 2, LOW / 2 - 20, WIDTH - LEFT - RIGHT
+    at = [WIDTH - RIGHT - wide * (len(values) - 1 - i) / max(1, len(values) - 1) for i in range(len(values))]
+    path = " ".join(f"{x:.1f},{middle - value / most * half:.1f}" for x, value in zip(at, values, strict=True))
+    parts = [
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle:.1f}" y2="{middle:.1f}" stroke="{FAINT}"/>',
+        f'<polyline points="{path}" fill="none" stroke="{ASKED}" stroke-width="1.6"/>',
+        *(_text(LEFT - 8, middle - sign * half + 4, short(round(sign * most, 1)), "end") for sign in (1, 0, -1)),
+        _text(LEFT, 12, title, "start"),
+        _text(WIDTH - RIGHT, LOW - 4, last, "end"),
+    ]
+    label = html.escape(title)
+    return f'<svg viewBox="0 0 {WIDTH} {LOW}" width="100%" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

@@ -33,8 +33,8 @@ class Evaluation:
     `test`: [M, H] in the untouched window, with `test_actual`, `test_counts`: [H] and `test_scale`; None without one.
     `forecast`: [M, H]. `level`: mean traffic of the last season, of daily data the last four weeks; `window_levels`: of
     those before each fold and the test window. `changes`: [N, H] what seasonal naive would have missed, where there are
-    no folds. `pinned`: a person has chosen the one method that competes. `whole_year`: whether the folds reach back a
-    year or more, and so have seen the season to come.
+    no folds. `pinned`: a person, or drift, has chosen the one method that competes. `whole_year`: whether the folds
+    reach back a year or more, and so have seen the season to come.
     """
 
     candidates: tuple[str, ...]

@@ -1,8 +1,8 @@
 """What one run will do, frozen before it starts: who, why, in which batch, and what the numbers may depend on.
 
 A batch is a position in a sorted list, so the list is made once and never again: a retry reads the same manifest.
-The *context* (previous release, champions, warm starts) is frozen once for a run key and shared by all its manifests,
-so that an airport refitted later under the same key sees what its siblings saw.
+The *context* (previous release, champions, warm starts, fallbacks after drift) is frozen once for a run key and shared
+by all its manifests, so that an airport refitted later under the same key sees what its siblings saw.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ WHOLE_FLEET = "whole fleet"
 
 @dataclass(frozen=True, slots=True)
 class PlannedAirport:
-    """One airport to forecast: the checksum of its history, the batch it is in, and why it is here."""
+    """One airport to forecast: the checksum of its history, the batch it is in, and why it is here: with the whole
+    fleet, or for a reason of its own, as `drift: loss, bias high`."""
 
     airport: str
     checksum: str
@@ -55,7 +56,7 @@ class Manifest:
 
     @property
     def whole(self) -> bool:
-        """Whether it is of the whole fleet, and not of airports that were asked for by name or had failed."""
+        """Whether it is of the whole fleet, and not of airports that were asked for by name, had failed or drifted."""
         return all(a.why == WHOLE_FLEET for a in self.airports)
 
     def champions(self, airport: str) -> tuple[Specification, ...]:
@@ -66,6 +67,14 @@ class Manifest:
         """By candidate, the airport's challengers that were in the shadow when the context was frozen."""
         found = self.context.get("waiting", {}).get(airport, {})
         return {name: Waiting.of(values) for name, values in sorted(found.items())}
+
+    def pinned(self, airport: str) -> str | None:
+        """The simple method that is published of the airport alone, as a drift check asked for; None if it competes.
+
+        Frozen since there are drift checks: what was planned before them pins nothing.
+        """
+        found: str | None = self.context.get("pinned", {}).get(airport)
+        return found
 
     def warm_starts(self) -> tuple[Specification, ...]:
         """The points that every airport's search tries first, after its champion's."""

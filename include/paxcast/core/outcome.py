@@ -34,7 +34,7 @@ class Outcome:
     `steps`: what was done to the history. `folds`, `test`: each window's split, dates, actual and counts ([H]), scale.
     `entrants`: each candidate's parameters, its forecasts of these windows and from the end, what fitted them.
     `changes`: without folds, what seasonal naive would have missed. `ds`: the periods of the published forecast, [H].
-    `level`: mean traffic of the last season. `pinned`: a person chose the method. `seasons`: length of the history.
+    `level`: mean traffic of the last season. `pinned`: a person, or drift, chose it. `seasons`: length of the history.
     `trials`: by candidate; `choices`: by candidate that was searched, the verdict on its parameters, why, and the
     challenger that waits (`choice.Choice`). `metrics`: of the combination by the first rule, by split;
     `train_members`: those of its members that the metrics of the history are of. `warnings`: by candidate, while its

@@ -50,7 +50,8 @@ class TuningTask:
     earlier_year_folds: int
     promotion: Promotion
     seed: int
-    pinned: bool = False  # by a person: published whatever it did in the folds
+    pinned: bool = False  # published whatever it did in the folds
+    pinned_by: str = "overrides pin"  # where a person says so; else, after drift, who does
     champions: tuple[Specification, ...] = ()
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     first: tuple[Specification, ...] = ()

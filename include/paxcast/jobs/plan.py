@@ -1,6 +1,6 @@
 """Plan: freeze who is forecast, in which batch, and what the numbers may depend on. Asked again, the same plan."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from paxcast.core.errors import ConfigurationError, NothingToForecast, UnknownAi
 from paxcast.core.manifest import Manifest
 from paxcast.core.release import Entry
 from paxcast.core.warm_start import fleet_best
-from paxcast.jobs import histories, ledger, releases, validate
+from paxcast.jobs import drift_asked, histories, ledger, releases, validate
 from paxcast.jobs.run import Run
 from paxcast.jobs.validate import Validated
 from paxcast.jobs.workspace import Workspace
@@ -34,14 +34,15 @@ class Planned:
 def plan(run: Run, validated: Validated) -> Planned:
     """Choose the airports, freeze the manifest, put the quarantined on record. A dry run freezes nothing.
 
-    Raises UnknownAirports for codes the fleet does not have, NothingToForecast when no airport can be forecast.
+    Raises UnknownAirports for codes the fleet does not have, NothingToForecast when no airport can be forecast,
+    ConfigurationError for the drifted of a fleet that was not checked yet.
     """
-    verdicts = _verdicts(run, validated)
-    chosen = verdicts[verdicts["airport"].isin(_selection(run, verdicts))]
+    verdicts, reasons = _verdicts(run, validated), drifted(run)
+    chosen = verdicts[verdicts["airport"].isin(_selection(run, verdicts, reasons))]
     good, bad = chosen[~chosen["quarantined"]], chosen[chosen["quarantined"]]
     if good.empty and not run.request.rerun_failed:
         raise NothingToForecast(_nothing(run, bad))
-    manifest = _manifest(run, validated, good, bad)
+    manifest = _manifest(run, validated, good, bad, reasons)
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(_name(manifest.run_key, manifest.manifest_id), manifest.as_dict())
         manifest = load(run.ws, manifest.run_key, manifest.manifest_id)
@@ -84,7 +85,24 @@ def _verdicts(run: Run, validated: Validated) -> pd.DataFrame:
     )
 
 
-def _selection(run: Run, verdicts: pd.DataFrame) -> set[str]:
+def drifted(run: Run) -> dict[str, str]:
+    """Of a run of the drifted, by airport why the newest check asked for it; only of those that the run names, if it
+    names any. Empty for any other run. Raises ConfigurationError if the fleet was not checked by then."""
+    if not run.request.drifted:
+        return {}
+    asked = set(run.request.airports)
+    return {a: why for a, why in drift_asked.asked_for(run.ws, run.as_of).items() if not asked or a in asked}
+
+
+def nobody_drifted(run: Run) -> str:
+    """What is told of a run of the drifted that has no airport."""
+    newest = drift_asked.newest_check(run.ws, run.as_of)
+    checked = "" if newest is None else f", as of {calendar.as_of_text(newest)},"
+    whom = "none of these airports" if run.request.airports else "no airport"
+    return f"fleet {run.ws.fleet}: the newest drift check{checked} asks to retrain {whom}; nothing is to be done"
+
+
+def _selection(run: Run, verdicts: pd.DataFrame, drifted: Collection[str]) -> set[str]:
     everyone = set(verdicts["airport"])
     asked = set(run.request.airports)
     unknown = sorted(asked - everyone)
@@ -93,7 +111,7 @@ def _selection(run: Run, verdicts: pd.DataFrame) -> set[str]:
             f"airports: {', '.join(unknown)}: nothing of them was known as of {calendar.as_of_text(run.as_of)} in "
             f"fleet {run.ws.fleet} ({len(everyone)} airports); check the codes, or ingest their data first"
         )
-    selected = asked or everyone
+    selected = everyone.intersection(drifted) if run.request.drifted else asked or everyone
     return selected & _open(run) if run.request.rerun_failed else selected
 
 
@@ -116,13 +134,14 @@ def _why(run: Run) -> str:
     return "asked for by name" if run.request.airports else manifests.WHOLE_FLEET
 
 
-def _manifest(run: Run, validated: Validated, good: pd.DataFrame, bad: pd.DataFrame) -> Manifest:
+def _manifest(
+    run: Run, validated: Validated, good: pd.DataFrame, bad: pd.DataFrame, drifted: Mapping[str, str]
+) -> Manifest:
     ws = run.ws
     code = histories.frequency(ws)
     why = _why(run)
-    airports = manifests.split(
-        [(str(a), str(c), why) for a, c in zip(good["airport"], good["checksum"], strict=True)], ws.settings.batches
-    )
+    chosen = zip(good["airport"], good["checksum"], strict=True)
+    airports = manifests.split([(str(a), str(c), drifted.get(a, why)) for a, c in chosen], ws.settings.batches)
     quarantined = tuple(
         {"airport": str(a), "reason": str(d)} for a, d in zip(bad["airport"], bad["detail"], strict=True)
     )
@@ -156,6 +175,7 @@ def _context(run: Run) -> dict[str, Any]:
     entries = previous.entries if previous else ()
     champions = {e.airport: _by_candidate(e.parameters) for e in entries}
     shadow = _shadow(run.ws, entries) if run.ws.settings.promotion.shadow_cycles else {}
+    fallbacks = drift_asked.pinned(run.ws, run.as_of)
     for airport, (in_force, _) in shadow.items():
         champions[airport] = in_force | champions[airport]
     fresh = {
@@ -163,6 +183,7 @@ def _context(run: Run) -> dict[str, Any]:
         "champions": champions,
         "fleet_best": fleet_best(list(champions.values())),
         **({"waiting": {a: w for a, (_, w) in shadow.items() if w}} if shadow else {}),
+        **({"pinned": fallbacks} if fallbacks else {}),
     }
     if not run.request.dry_run:
         run.ws.objects.put_if_absent(name, fresh)
@@ -210,6 +231,8 @@ def _record_quarantined(run: Run, bad: pd.DataFrame) -> None:
 
 def _nothing(run: Run, bad: pd.DataFrame) -> str:
     as_of = calendar.as_of_text(run.as_of)
+    if bad.empty and run.request.drifted:
+        return nobody_drifted(run)
     if bad.empty:
         return (
             f"fleet {run.ws.fleet}: nothing is known as of {as_of}; choose a later date, or `paxcast ingest` older data"

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from paxcast.adapters import spark
+from paxcast.core import calendar
 from paxcast.core.errors import BatchIncomplete, InfrastructureError, TooManyFailed
 from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import FAILED, OK
-from paxcast.jobs import approval, forecast, lease, ledger, plan, promote, register, report, tune, validate
+from paxcast.jobs import approval, forecast, lease, ledger, plan, promote, register, releases, report, tune, validate
 from paxcast.jobs.run import Request, Run, open_run
 from paxcast.jobs.workspace import Workspace
 
@@ -25,9 +26,11 @@ def retrain(ws: Workspace, request: Request, now: pd.Timestamp) -> dict[str, Any
     """Run the line for a request; what became of each airport, as the command line's JSON.
 
     The same steps as the DAG, one batch after another in one Spark session. An airport that fails is in `failed`; the
-    others are released all the same.
+    others are released all the same. Where drift asked for nobody nothing is done, and `nothing` says so.
     """
     run = open_run(ws, request)
+    if request.drifted and not plan.drifted(run):
+        return _nothing(run)
     if request.dry_run:
         return _planned_only(ws, plan.plan(run, validate.validate(run)).manifest)
     with lease.held_by_this_process(ws, lease.of_date(request.as_of), request.request_id, run.run_key):
@@ -85,6 +88,18 @@ def _planned_only(ws: Workspace, manifest: Manifest) -> dict[str, Any]:
         "would_refit": [a.airport for a in manifest.airports if (a.airport, a.checksum) not in done],
         "already_done": [a.airport for a in manifest.airports if (a.airport, a.checksum) in done],
         "quarantined": list(manifest.quarantined),
+    }
+
+
+def _nothing(run: Run) -> dict[str, Any]:
+    """Like the result of a run that found everything done."""
+    in_force = releases.current(run.ws)
+    return {
+        "run_key": run.run_key,
+        "as_of": calendar.as_of_text(run.as_of),
+        **{what: [] for what in ("refitted", "kept", "quarantined", "failed")},
+        "release": in_force.release_id if in_force else None,
+        "nothing": plan.nobody_drifted(run),
     }
 
 

@@ -170,9 +170,13 @@ def _search(session: "SparkSession | None", ws: Workspace) -> Search:
 
 
 def task(ws: Workspace, manifest: Manifest, airport: str) -> TuningTask:
-    """What is to be done for one airport, from the manifest alone."""
+    """What is to be done for one airport, from the manifest alone. On a fallback after drift its simple method competes
+    alone, unless a person has pinned one."""
     seed = identity.seed(airport, manifest.fleet, calendar.parse_as_of(manifest.as_of), manifest.config_hash)
     made = overridden(ws.settings, airport, task_of(ws.settings, ws.settings.candidates, manifest.horizon, seed))
+    fallback = manifest.pinned(airport)
+    if fallback is not None and not made.pinned:  # a person who pins another method has looked at the airport
+        made = replace(made, candidates=(fallback,), pinned=True, pinned_by="a drift check pins")
     champions, waiting = manifest.champions(airport), manifest.waiting(airport)
     return replace(made, champions=champions, waiting=waiting, first=manifest.warm_starts())
 

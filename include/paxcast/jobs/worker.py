@@ -138,13 +138,13 @@ def _measured(result: Outcome, tuned: Tuned) -> tuple[Composed, dict[str, Any]]:
 
 
 def _reason(task: TuningTask, tuned: Tuned, competing: tuple[str, ...]) -> str:
-    """Why the method that a person has pinned has no forecast; empty where it has one, and where none is pinned."""
+    """Why the method that is pinned has no forecast; empty where it has one, and where none is pinned."""
     entered = {entrant.specification.candidate for entrant in tuned.entrants}
     if not task.pinned or entered.intersection(competing):
         return ""
     method = ", ".join(competing)
     why = f"could not be fitted: {tuned.left_out[method]}" if method in tuned.left_out else "was not tried"
-    return f"{method}, which overrides pin, {why}; seasonal naive is published"
+    return f"{method}, which {task.pinned_by}, {why}; seasonal naive is published"
 
 
 def _lost(workers: int) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from paxcast.core.errors import NothingToForecast
 from paxcast.orchestration.params import RetrainParams, asked
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from paxcast.jobs.run import Request
     from paxcast.jobs.workspace import Workspace
 
@@ -32,6 +34,7 @@ def request(ws: "Workspace") -> "Request":
         max_evals=params.max_evals,
         force=params.force,
         rerun_failed=params.rerun_failed,
+        drifted=params.drifted or _triggered_by_drift(dag_run),
         dry_run=params.dry_run,
         request_id=dag_run.run_id,
         backfill=is_backfill(),
@@ -47,14 +50,30 @@ def rollback() -> tuple[str | None, tuple[str, ...]] | None:
     return None if params.rollback == PREVIOUS else params.rollback, tuple(params.airports or ())
 
 
+def due() -> "pd.Timestamp":
+    """The instant that this DAG run is as of, where nobody named one."""
+    from paxcast.core.calendar import parse_as_of
+
+    return parse_as_of(_instant(get_current_context()["dag_run"]))
+
+
 def _instant(dag_run: Any) -> str:
     """The triggering event's as_of, else the data interval's end, else when the run was due: never the clock."""
     from paxcast.core.calendar import parse_as_of
 
-    events = [str(e.extra["as_of"]) for e in dag_run.consumed_asset_events if "as_of" in (e.extra or {})]
+    events = _dates_of_events(dag_run)
     if events:
         return max(events, key=parse_as_of)
     return f"{dag_run.data_interval_end or dag_run.run_after:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _triggered_by_drift(dag_run: Any) -> bool:
+    """Whether the run is there for the drifted alone: a drift check's event began it, not its schedule."""
+    return bool(dag_run.run_type == "asset_triggered" and _dates_of_events(dag_run))
+
+
+def _dates_of_events(dag_run: Any) -> list[str]:
+    return [str(e.extra["as_of"]) for e in dag_run.consumed_asset_events if "as_of" in (e.extra or {})]
 
 
 def is_backfill() -> bool:

@@ -18,6 +18,7 @@ from paxcast.core.errors import ConfigurationError
 from paxcast.settings import Settings, read_fleets
 
 INGEST_CRON = "0 3 * * *"
+DRIFT_CRON = "0 5 * * *"
 RETRAIN_CRON = {"daily": "0 6 * * *", "weekly": "0 6 * * 1", "monthly": "0 6 1 * *"}
 
 RETRY_POLICY = ExceptionRetryPolicy(
@@ -64,6 +65,11 @@ def drift(settings: Settings) -> Asset:
 def ingest_schedule() -> CronDataIntervalTimetable:
     """Every night, before any retraining."""
     return CronDataIntervalTimetable(INGEST_CRON, timezone="UTC")
+
+
+def drift_schedule() -> CronDataIntervalTimetable:
+    """Every morning, with that night's observations, and before a retraining that is due the same day."""
+    return CronDataIntervalTimetable(DRIFT_CRON, timezone="UTC")
 
 
 def retrain_schedule(settings: Settings) -> AssetOrTimeSchedule:

@@ -37,6 +37,10 @@ class RetrainParams(BaseModel):
     rerun_failed: bool = Field(
         False, description="Only airports that failed before; without a date, those of the newest run that has any."
     )
+    drifted: bool = Field(
+        False,
+        description="Only airports that the newest drift check asks for. A run that drift triggers does so by itself.",
+    )
     dry_run: bool = Field(False, description="Say who would be forecast, and do nothing.")
     rollback: str | None = Field(
         None,
@@ -54,6 +58,16 @@ class IngestParams(BaseModel):
         None,
         description="The day by whose end corrections in the data count as known: runs as of that day and later see "
         "them. Empty: now.",
+    )
+
+
+class DriftParams(BaseModel):
+    """The trigger form of a drift check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    as_of: date | None = Field(
+        None, description="The last day that counts as known. Empty: the end of the run's data interval, or now."
     )
 
 

@@ -48,7 +48,8 @@ def ingest(fleet: str) -> dict[str, int]:
 def validate(fleet: str) -> dict[str, int]:
     """Judge every history as of the run's date; the counts, and the data version that was judged.
 
-    Where the run is asked to go back to an earlier release it does only that, and all that follows is skipped.
+    Where the run is asked to go back to an earlier release it does only that, and all that follows is skipped; as it is
+    where it is of the drifted, and there are none.
     """
     from dataclasses import asdict
 
@@ -56,6 +57,7 @@ def validate(fleet: str) -> dict[str, int]:
 
     _go_back_if_asked(fleet)
     run = _run(fleet)
+    _skip_if_nobody_drifted(run)
     with _alone(run.ws, run.as_of, run.run_key, dry_run=run.request.dry_run):
         validated = job.validate(run)
     log.info("%d airports, %d quarantined", validated.airports, validated.quarantined)
@@ -195,6 +197,16 @@ def _go_back_if_asked(fleet: str) -> None:
         done = rollback(_workspace(fleet), pd.Timestamp.now(tz="UTC"), airport, release)
         log.info("release %s is in force instead of %s", done.after, done.before)
     raise AirflowSkipException("rolled back; nothing is retrained")
+
+
+def _skip_if_nobody_drifted(run: "Run") -> None:
+    """Raises AirflowSkipException for a run of the drifted where no check asks for any."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from paxcast.jobs import plan
+
+    if run.request.drifted and not plan.drifted(run):
+        raise AirflowSkipException(plan.nobody_drifted(run))
 
 
 @contextmanager

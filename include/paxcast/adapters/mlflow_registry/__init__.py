@@ -19,6 +19,7 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 import mlflow  # noqa: E402
+from mlflow.entities import RunTag  # noqa: E402
 from mlflow.entities.model_registry import ModelVersion  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.models import ModelSignature  # noqa: E402
@@ -199,6 +200,29 @@ class Registry:
             for name, text in files.items():
                 self.client.log_text(parent, text, name)
             self.client.set_terminated(parent)
+
+    def log_check(
+        self, check_key: str, tags: Mapping[str, str], metrics: Mapping[str, float], files: Mapping[str, str]
+    ) -> str:
+        """A drift check as a run of its own, with texts by file name; the run's id.
+
+        Logged again it is the same run: what is the same is not repeated, other numbers are the next step.
+        """
+        with reaching(self.tracking_uri):
+            query = f"tags.run_key = '{check_key}' and tags.kind = 'drift'"
+            if not self._runs(query):
+                named = {"kind": "drift", "run_key": check_key, "idem_key": check_key, "mlflow.runName": check_key}
+                self.client.create_run(self.experiment_id, tags={**tags, **named})
+            run_id = self._runs(query)[check_key]  # the oldest, as in parent_run
+            there = self.client.get_run(run_id).data.metrics
+            changed = {name: value for name, value in metrics.items() if there.get(name) != value}
+            step = max((len(self.client.get_metric_history(run_id, name)) for name in changed), default=0)
+            told = [RunTag(name, value) for name, value in tags.items()]
+            self.client.log_batch(run_id, metrics=airports.metrics_of(changed, step), tags=told)
+            for name, text in files.items():
+                self.client.log_text(run_id, text, name)
+            self.client.set_terminated(run_id)
+            return run_id
 
     @contextmanager
     def _run(self, run_id: str) -> Iterator[None]:

@@ -63,7 +63,7 @@ def page(title: str, summary: Sequence[str], rows: Sequence[Mapping[str, Any]], 
     data = json.dumps({c.airport: _traces(c) for c in charts}, separators=(",", ":")).replace("</", "<\\/")
     lines = "".join(f"<p>{_e(line)}</p>" for line in summary)
     return _PAGE.format(
-        style=_STYLE, title=_e(title), summary=lines, rows=body, charts=divs, data=data, script=SCRIPT_NAME
+        style=STYLE, title=_e(title), summary=lines, rows=body, charts=divs, data=data, script=SCRIPT_NAME
     )
 
 
@@ -75,7 +75,7 @@ def sheet(content: Sheet) -> str:
     data = json.dumps([_drawing(f) for f in content.figures], separators=(",", ":"), allow_nan=False)
     lines = "".join(f"<p>{_e(line)}</p>" for line in content.summary)
     return _SHEET.format(
-        style=_STYLE,
+        style=STYLE,
         title=_e(content.title),
         summary=lines,
         first=first,
@@ -90,7 +90,7 @@ def article(title: str, summary: Sequence[str], drawing: str, tables: Mapping[st
     """A page without any script. drawing: SVG, taken as it is; tables: as in `Sheet`, those without rows left out."""
     lines = "".join(f"<p>{_e(line)}</p>" for line in summary)
     body = "".join(_table(name, rows) for name, rows in tables.items() if rows)
-    return _ARTICLE.format(style=_STYLE, title=_e(title), summary=lines, drawing=drawing, tables=body)
+    return _ARTICLE.format(style=STYLE, title=_e(title), summary=lines, drawing=drawing, tables=body)
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -172,7 +172,7 @@ def _area(x: list[str], y: list[float], name: str, color: str) -> dict[str, Any]
     }
 
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #0f172a; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #e2e8f0; vertical-align: top; }

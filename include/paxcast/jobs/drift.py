@@ -1,0 +1,263 @@
+"""Drift: one check of a fleet as of an instant. Evidence -> faults -> verdicts -> explanations -> what is to be done.
+
+A check is a function of its as_of, the configuration, the data, and what earlier checks said: done twice, it writes the
+same. Without a new actual there is no new test: then the verdict of the check before holds.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from paxcast.core import calendar
+from paxcast.core.columns import AIRPORT
+from paxcast.core.drift import feed, holding, inputs, policy, residuals, verdicts
+from paxcast.core.drift.feed import Fault
+from paxcast.core.drift.holding import Earlier
+from paxcast.core.drift.inputs import Finding
+from paxcast.core.drift.panel import Panel
+from paxcast.core.drift.policy import Action
+from paxcast.core.drift.verdicts import Rules, Verdict
+from paxcast.jobs import drift_asked, drift_kept, evidence
+from paxcast.jobs.drift_kept import Kept
+from paxcast.jobs.evidence import Evidence
+from paxcast.jobs.workspace import Workspace
+
+NONE, FAULT = verdicts.NONE, "fault"
+SHOWN = ("airport", "drifted", "severity", "p", "q", "reasons", "action")  # first in a row, and all that is printed
+ACTIONS = (policy.RETRAIN, policy.FALLBACK, policy.ESCALATE, policy.WAIT)  # that are counted
+EXPLAINED = ": "  # in a reason that explains: `level: ...`; the name of a test has none
+NAMES = {"D": "weeks", "W": "weeks", "MS": "months"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a check said. `rows`: one an airport, sorted, SHOWN first. `world`: of the fleet as a whole. `changed`:
+    whether the world, an airport that is not well, or what is done about one, is another than in the check before.
+    `note`: why nobody could be tested, and when that will be; else ""."""
+
+    check_key: str
+    as_of: str
+    rows: list[Row]
+    world: Row
+    counts: dict[str, int]
+    changed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """All that is said of airports, by airport; an airport without a fault has a verdict if it has a model."""
+
+    verdicts: Mapping[str, Verdict]
+    faults: Mapping[str, Sequence[Fault]]
+    actions: Mapping[str, Action]
+    findings: Mapping[str, Sequence[Finding]]
+    untested: Mapping[str, str]
+
+
+def check(ws: Workspace, as_of: pd.Timestamp) -> Checked:
+    """Check a fleet for drift as of an instant; what is found is stored, in the place of an earlier check of it.
+
+    Raises ConfigurationError where nothing was ingested yet, or nothing was released by then.
+    """
+    known, before, rules = evidence.gather(ws, as_of), drift_kept.before(ws, as_of), rules_of(ws)
+    faults = _faults(ws, known)
+    panel = residuals.of_some(known.panel, {*known.panel.airports} - {*faults})
+    judged = verdicts.judge(panel, rules)
+    told = _held(judged.airports, panel, known, before)
+    every = [fault for own in faults.values() for fault in own]
+    past = drift_asked.past(ws, as_of)
+    actions = policy.act(tuple(told.values()), every, past, known.simple, ws.settings.drift.budget)
+    rows = _rows(
+        ws,
+        known,
+        _Told(
+            verdicts=told,
+            faults=faults,
+            actions={action.airport: action for action in actions},
+            findings=_findings(ws, known, [a for a, verdict in told.items() if verdict.severity != NONE]),
+            untested={a: _untested(known, rules, a, verdict, before) for a, verdict in told.items()},
+        ),
+    )
+    world = {name: _finite(value) for name, value in asdict(judged.world).items()}
+    found = Checked(
+        check_key=drift_kept.check_key(ws.fleet, as_of),
+        as_of=calendar.as_of_text(as_of),
+        rows=rows,
+        world=world,
+        counts=_counts(rows),
+        changed=_news(rows, world) != (_news(before.rows.values(), before.world) if before else _news([], {})),
+        note=_note(ws, known, rules, rows),
+    )
+    settings = ws.settings.drift.model_dump(mode="json")
+    beside = {"world": world, "counts": found.counts, "data_version": known.data_version, "settings": settings}
+    drift_kept.keep(ws, as_of, rows, beside)
+    return found
+
+
+def rules_of(ws: Workspace) -> Rules:
+    """How a fleet's airports are tested."""
+    own = ws.settings.drift
+    return Rules(q=own.q, window=own.window, reference=own.reference)
+
+
+# --- what is said of the airports
+
+
+def _faults(ws: Workspace, known: Evidence) -> dict[str, list[Fault]]:
+    found: dict[str, list[Fault]] = {}
+    absent, window = ws.settings.source.absent, ws.settings.drift.window
+    for fault in feed.faults(known.history, known.frequency, absent, known.newest, window=window):
+        if not ws.settings.excluded(fault.airport):
+            found.setdefault(fault.airport, []).append(fault)
+    return found
+
+
+def _held(judged: Sequence[Verdict], panel: Panel, known: Evidence, before: Kept | None) -> dict[str, Verdict]:
+    """By airport the verdict that counts, see `holding`."""
+    there, found = np.isfinite(panel.residual), {}
+    for at, verdict in enumerate(judged):
+        airport = verdict.airport
+        earlier, since = _earlier(before, airport), known.known_since.get(airport)
+        version = known.versions[airport]
+        found[airport] = holding.held(verdict, there[at], panel.live[at], earlier, version, since)
+    return found
+
+
+def _earlier(before: Kept | None, airport: str) -> Earlier | None:
+    """What the check before said of an airport; of its reasons the tests."""
+    if before is None or airport not in before.rows:
+        return None
+    row = before.rows[airport]
+    said = {f.name: row[f.name] for f in fields(Verdict)}
+    tests = tuple(reason for reason in row["reasons"] if EXPLAINED not in reason)
+    return Earlier(before.as_of, row["version"], Verdict(**{**said, "reasons": tests, "cusum": tuple(row["cusum"])}))
+
+
+def _findings(ws: Workspace, known: Evidence, flagged: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
+    """What explains those that are flagged."""
+    if not flagged:
+        return {}
+    own = ws.settings.drift
+    return inputs.findings(
+        known.history[known.history[AIRPORT].isin(flagged)],
+        known.frequency,
+        own.window,
+        {a: n for a, n in known.restated.items() if a in flagged},
+        {a: known.model_age[a] for a in flagged},
+        own.stale_after,
+        absent=ws.settings.source.absent,
+    )
+
+
+# --- who could not be tested, and when that will be
+
+
+def _needed(rules: Rules) -> int:
+    """Cycles that a test needs: to compare with, that may have drifted, and one between."""
+    return rules.least + rules.window + 1
+
+
+def _untested(known: Evidence, rules: Rules, airport: str, verdict: Verdict, before: Kept | None) -> str:
+    """Why an airport was not tested, in words; "" if it was."""
+    if verdict.tested:
+        return ""
+    if before is not None and verdict.cycle and verdict.cycle == before.rows.get(airport, {}).get("cycle"):
+        held = "; its verdict holds" if verdict.p is not None else ""
+        return f"not tested: no new actual since the check as of {calendar.as_of_text(before.as_of)}{held}"
+    at = known.panel.airports.index(airport)
+    have, needed = int(np.isfinite(known.panel.residual[at]).sum()), _needed(rules)
+    if have < needed:
+        return f"not tested: {have} of the {needed} {NAMES[known.frequency]} that a test needs"
+    if not known.panel.live[at].any():
+        return "not tested: no forecast that was published of it has an actual yet"
+    return "not tested: the fleet has too little without drift to hold it against"
+
+
+def _note(ws: Workspace, known: Evidence, rules: Rules, rows: Sequence[Row]) -> str:
+    """Where nobody could be tested: what is missing, and as of when it will be there if no actual is missing."""
+    if any(row["p"] is not None or row["severity"] != NONE for row in rows):
+        return ""
+    name, needed = NAMES[known.frequency], _needed(rules)
+    have = int(np.isfinite(known.panel.residual).sum(axis=1).max(initial=0))
+    if have >= needed:
+        return "no airport can be tested yet: no published forecast has met enough actuals; each new one counts"
+    periods = (needed - have) * (residuals.DAYS if known.frequency == "D" else 1)
+    last = calendar.shift(pd.DatetimeIndex([known.panel.cycles[-1]]), periods, known.frequency)
+    end = calendar.period_end(pd.Series(last), known.frequency).iloc[0]
+    ready = calendar.as_of_text(end + pd.Timedelta(days=ws.settings.source.delay_days))
+    return (
+        f"no airport can be tested yet: a test needs {needed} {name} of forecasts and actuals, and none has more than "
+        f"{have}; there will be enough as of {ready} at the latest, if no actual is missing"
+    )
+
+
+# --- rows
+
+
+def _rows(ws: Workspace, known: Evidence, told: _Told) -> list[Row]:
+    """One an airport that is known and not excluded, sorted."""
+    everyone = sorted({*known.history[AIRPORT].unique(), *known.versions})
+    return [_row(airport, known, told) for airport in everyone if not ws.settings.excluded(airport)]
+
+
+def _row(airport: str, known: Evidence, told: _Told) -> Row:
+    faults, verdict = told.faults.get(airport, ()), told.verdicts.get(airport, Verdict(airport, ""))
+    action = told.actions.get(airport, Action(airport, policy.NONE, "no model of it is in force", ""))
+    explained = [f"{one.what}{EXPLAINED}{one.detail}" for one in told.findings.get(airport, ())]
+    broken = [f"{fault.kind} since {fault.since}{EXPLAINED}{fault.detail}" for fault in faults]
+    return {
+        "airport": airport,
+        "drifted": verdict.drifted,
+        "severity": FAULT if faults else verdict.severity,
+        "p": _finite(verdict.p),
+        "q": _finite(verdict.q),
+        "reasons": broken or [*verdict.reasons, *(explained if verdict.severity != NONE else [])],
+        "action": action.action,
+        "cycle": verdict.cycle or _newest(known.panel, airport),
+        "tested": verdict.tested,
+        "ratio": _finite(verdict.ratio),
+        "fault": faults[0].kind if faults else "",
+        "why": action.why or told.untested.get(airport, ""),
+        "pinned": action.pinned,
+        "version": known.versions.get(airport, 0),
+        "cusum": [_finite(value) for value in verdict.cusum],
+    }
+
+
+def _newest(panel: Panel, airport: str) -> str:
+    """The newest cycle in which an airport has a residual, "" without any."""
+    if airport not in panel.airports:
+        return ""
+    there = np.flatnonzero(np.isfinite(panel.residual[panel.airports.index(airport)]))
+    return panel.cycles[there[-1]] if len(there) else ""
+
+
+def _finite(value: Any) -> Any:
+    """A value as JSON has it: what is no number is None."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    severities = [row["severity"] for row in rows]
+    return {
+        "airports": len(rows),
+        "tested": sum(row["tested"] for row in rows),
+        "drifted": sum(row["drifted"] for row in rows),
+        "watch": severities.count(verdicts.WATCH),
+        "fault": severities.count(FAULT),
+        **{name: sum(row["action"] == name for row in rows) for name in ACTIONS},
+    }
+
+
+def _news(rows: Iterable[Row], world: Row) -> dict[str, Any]:
+    """What a person would be told: numbers alone are no news."""
+    told = ("severity", "fault", "action", "pinned")
+    well = (NONE, "", policy.NONE, "")
+    found = {row["airport"]: tuple(row[name] for name in told) for row in rows}
+    return {"": bool(world.get("alert")), **{airport: one for airport, one in found.items() if one != well}}
