@@ -11,12 +11,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ class Standalone:
     """A running Airflow and the folder of everything: fleets/, store/, home/, airflow/, faults/.
 
     `database`: the address of Airflow's own, where sqlite will not do: it locks when two processes write at once.
+    `more`: more of the environment.
     `kills`: the test kills processes, and Airflow is to notice within seconds. Not for other tests: on a machine with
     much to do a scheduler that is late by 10 s would take itself for dead, and its running tasks for lost.
     """
@@ -64,6 +67,7 @@ class Standalone:
     port: int
     database: str | None = None
     kills: bool = False
+    more: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     others: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
@@ -92,6 +96,7 @@ class Standalone:
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "5",
+            **self.more,
         }
 
     def start(self) -> None:
@@ -255,6 +260,33 @@ def running(airflow: Standalone) -> Iterator[Standalone]:
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """An Airflow without fleets yet; a test writes them into folder/fleets."""
     yield from running(Standalone(tmp_path_factory.mktemp("standalone"), free_port()))
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Takes what is posted to it, as a chat's webhook does, and says yes."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.messages.append(body["text"])  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture(scope="module")
+def standalone_with_webhook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Standalone, list[str]]]:
+    """An Airflow whose tasks know of a webhook, and what that was told."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    messages = server.messages = []  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    more = {"PAXCAST_WEBHOOK_URL": f"http://127.0.0.1:{server.server_port}/hook"}
+    try:
+        for airflow in running(Standalone(tmp_path_factory.mktemp("standalone"), free_port(), more=more)):
+            yield airflow, messages
+    finally:
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")

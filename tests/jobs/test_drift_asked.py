@@ -354,6 +354,8 @@ def test_another_fleets_checks_are_no_concern_of_this_one(story: Story) -> None:
 
 
 def test_the_cycles_that_a_retraining_answered_are_dropped_up_to_what_the_new_model_learnt_from(story: Story) -> None:
+    story.check(end(10))
+    story.asks(end(11), action=WAIT)
     story.asks(end(20))
     assert drift_asked.dropped(story.ws, at(end(22))) == {}
     story.release(end(21, 3), 2)

@@ -148,7 +148,15 @@ def test_the_page_names_the_world_the_counts_and_every_airport_worst_first(fleet
         {"airport": "CCC", "severity": "watch", "p": 0.001},
         {"airport": "AAA", **GONE, "reasons": '["loss", "level: 50 % higher"]', "why": "first time"},
         {"airport": "DDD", "severity": "moderate", "drifted": True, "p": 1e-9, "action": "fallback"},
-        {"airport": "EEE", "severity": "fault", "p": None, "q": None, "ratio": None, "fault": "silent"},
+        {
+            "airport": "EEE",
+            "severity": "fault",
+            "p": None,
+            "q": None,
+            "ratio": None,
+            "fault": "silent",
+            "reasons": '["silent since"]',
+        },
         {"airport": "ABC", "p": 0.9},
         {"airport": "FFF", **GONE, "p": 1e-9},
     )

@@ -19,8 +19,8 @@ from paxcast.core.errors import ConfigurationError, UnknownAirports
 from paxcast.core.explanation import Explanation
 from paxcast.core.manifest import PlannedAirport
 from paxcast.core.release import Entry, Release
+from paxcast.jobs import drift_kept, explained, forecast, on_record, prune, releases, retrain, score
 from paxcast.jobs import explain as job
-from paxcast.jobs import explained, forecast, on_record, prune, releases, retrain, score
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.workspace import Workspace, open_workspace
@@ -539,6 +539,45 @@ def test_a_version_of_the_data_that_is_gone_is_named(line: Line, copied: Workspa
     ):
         job.explain(copied, "AAA", pd.Timestamp("2020-10-01"), at(FIRST))
     assert job.explain(copied, "AAA", pd.Timestamp("2020-10-01"), at(SECOND)).data["data_version"] > 0
+
+
+# --- drift
+
+
+def checked(ws: Workspace, as_of: str, airport: str, **said: Any) -> None:
+    """A drift check of one airport, as it is kept."""
+    base = {"airport": airport, "cycle": "2020-06-01", "tested": True, "drifted": False, "severity": "none"}
+    base |= {"p": 0.4, "q": 0.9, "ratio": 1.1, "reasons": [], "fault": "", "action": "none", "why": "", "pinned": ""}
+    drift_kept.keep(ws, at(as_of), [{**base, "version": 1, "cusum": [], **said}], {"world": {}, "counts": {}})
+
+
+def test_the_newest_drift_verdict_that_is_not_later_is_told_of_each_release_and_as_of_the_day_asked_for(
+    copied: Workspace,
+) -> None:
+    severe = {"drifted": True, "severity": "severe", "p": 0.001, "q": 0.002, "reasons": ["loss", "level: it fell"]}
+    checked(copied, "2020-07-31", "AAA")
+    checked(copied, SECOND, "AAA", **severe, action="retrain")
+    checked(copied, "2020-10-01", "BBB", **severe)
+    checked(copied, THIRD, "AAA", p=None, q=None, tested=False, why="not tested: 9 of the 21 months")
+    told = {as_of: job.explain(copied, "AAA", pd.Timestamp("2020-11-01"), at(as_of)) for as_of in (FIRST, SECOND, END)}
+    assert told[FIRST].drift is None
+    assert told[SECOND].drift == {
+        "as_of": SECOND, "cycle": "2020-06-01", "severity": "severe", "drifted": True, "p": 0.001, "q": 0.002,
+        "reasons": ["loss", "level: it fell"], "action": "retrain", "why": "",
+    }  # fmt: skip
+    assert (told[END].drift["as_of"], told[END].drift["q"]) == (THIRD, None)
+    assert job.explain(copied, "AAA", pd.Timestamp("2020-11-01"), None).drift == told[END].drift
+    rows = told[END].forecasts
+    assert [row["as_of"] for row in rows] == [BACKFILLED, FIRST, SECOND]
+    assert [row["drift"] and row["drift"]["severity"] for row in rows] == [None, None, "severe"]
+    for found in told.values():
+        assert json.loads(json.dumps(found.as_json(), allow_nan=False)) == found.as_json()
+    sentence = "Drift as of 2020-09-30: severe, q 0.002, to be retrained: loss, level: it fell."
+    assert sentence in explained.text(told[SECOND]).splitlines()
+    assert sentence in explained.html(told[SECOND])
+    assert "severe, retrain" in explained.text(told[SECOND])
+    assert "Drift as of 2020-11-30: none: not tested: 9 of the 21 months." in explained.text(told[END])
+    assert "Drift as of" not in explained.text(told[FIRST])
 
 
 # --- what is shown

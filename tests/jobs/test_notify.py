@@ -413,6 +413,20 @@ def test_a_world_of_which_little_is_known_is_told_without_numbers(by_hook: Works
     assert "median residual is - spreads, and - of airports do worse than usual (p -)" in hook.received[0]
 
 
+@pytest.mark.parametrize(
+    ("p", "told"),
+    [
+        (0.5, "The world as a whole has not changed."),
+        (None, "There are too few airports or cycles to tell what they have in common."),
+    ],
+)
+def test_that_the_world_has_not_changed_is_only_said_where_it_was_tested(
+    by_hook: Workspace, hook: Hook, p: float | None, told: str
+) -> None:
+    tell(by_hook, DAYS[0], [row("AAA")], {**WELL, "p": p})
+    assert hook.received[0].splitlines()[2] == told
+
+
 def test_the_worst_ten_are_shown_by_severity_then_p_then_code(by_hook: Workspace, hook: Hook) -> None:
     order = [("SB", "severe", 0.01), ("SA", "severe", None), ("FB", "fault", 0.5), ("FA", "fault", None)]
     order += [("MC", "moderate", 0.001), ("MA", "moderate", 0.02), ("MB", "moderate", 0.02)]

@@ -109,3 +109,19 @@ def test_what_today_s_model_said_in_a_window_and_did_to_the_period_is_told() -> 
         "treated: shock 'after 9/11' 2001-09-01 to 2001-11-01: bridged."
     )
     assert told().endswith("Today's model, as of 2002-06-30 (ets), says 1,000: its forecast, step 1.")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"severity": "none", "q": 0.876, "action": "none"}, "Drift as of 2001-08-31: none, q 0.88."),
+        ({"severity": "fault", "action": "alert", "reasons": ["unit since x: y"]}, "fault, a person has to look: unit"),
+        ({"severity": "watch", "q": 0.2, "reasons": ["loss"]}, "watch, q 0.2: loss."),
+        ({"severity": "moderate", "q": 0.01, "action": "wait"}, "moderate, q 0.01, waits to be retrained."),
+        ({"severity": "none", "why": "on ets alone"}, "none: on ets alone."),
+    ],
+)
+def test_a_drift_verdict_is_told_with_what_is_done_about_it_and_why(said: dict[str, Any], expected: str) -> None:
+    base = {"as_of": "2001-08-31", "severity": "none", "q": None, "reasons": [], "action": "none", "why": ""}
+    assert expected in told(drift={**base, **said})
+    assert "Drift" not in told()

@@ -39,7 +39,8 @@ class Explanation:
 
     `forecasts`: one of every published release then in force, oldest first. `data`, `model`, `calibration`: of the one
     that is explained, `explained` in that list. `shocks`: what it met, see `surprise`; `year_before`: the same period
-    then, as it was known. `drift`: None until there are verdicts. `now`: what today's model says.
+    then, as it was known. `drift`: the newest drift verdict as of then, None without any; that of each forecast's date
+    stands beside it. `now`: what today's model says.
     """
 
     airport: str

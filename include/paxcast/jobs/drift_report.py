@@ -141,8 +141,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def _reasons(row: Row) -> str:
-    named = [row["fault"]] if row["fault"] else []
-    return "; ".join([*named, *json.loads(row["reasons"])])
+    """In words. Of a fault its kind: what it is in numbers is why people are alerted, and stands there."""
+    return str(row["fault"]) or "; ".join(json.loads(row["reasons"]))
 
 
 def _number(value: float | None, form: str = ".2g") -> str:

@@ -13,12 +13,13 @@ from paxcast.core.columns import AIRPORT, DS, FLEET, KNOWN_AT, Y
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.explanation import Explanation, Picture, Row
 from paxcast.core.release import Entry
-from paxcast.jobs import histories, on_record
+from paxcast.jobs import drift_kept, histories, on_record
 from paxcast.jobs.on_record import EVER, Airport
 from paxcast.jobs.workspace import Workspace
 
 STEP = ["yhat", "lo80", "hi80", "lo95", "hi95"]
 OF_SCORES = [*scoring.KEY, KNOWN_AT, scoring.FORECAST_AS_OF, scoring.DATA_VERSION]
+OF_DRIFT = ["as_of", "cycle", "severity", "drifted", "p", "q", "reasons", "action", "why"]
 YEARS_SHOWN = {"MS": 6, "W": 3, "D": 1}  # of the history, in the chart
 
 
@@ -35,7 +36,10 @@ def explain(ws: Workspace, airport: str, ds: pd.Timestamp, as_of: pd.Timestamp |
     explained = _chosen(one, rows, start, as_of)
     actual = _actual(one, start)
     scores = _scores(ws, [*on_record.filters(ws, airport), (DS, "=", start.to_pydatetime())])
-    forecasts = [_forecast(one, row, actual, scores) for row in rows]
+    checks = drift_kept.of_airport(ws, airport)
+    forecasts = [
+        {**_forecast(one, row, actual, scores), "drift": _drift(checks, _as_of(one.of(row).entry))} for row in rows
+    ]
     asked = rows[explained]
     entry = one.of(asked).entry
     manifest = one.manifest(entry)
@@ -53,7 +57,7 @@ def explain(ws: Workspace, airport: str, ds: pd.Timestamp, as_of: pd.Timestamp |
         calibration=_calibration(one, entry, forecasts[explained]),
         shocks=_shocks(one, entry, start),
         year_before=surprise.year_before(known, start, one.frequency),
-        drift=None,
+        drift=_drift(checks, EVER if as_of is None else as_of),
         now=_now(one, start, int(asked.step)),
         picture=_picture(one, known, asked),
     )
@@ -111,6 +115,12 @@ def _forecast(one: Airport, row: Any, actual: float | None, scores: pd.DataFrame
         "confidence": row.confidence,
         **explanation.errors(said, actual, float(scaled.iloc[0]) if len(scaled) else None),
     }
+
+
+def _drift(checks: list[tuple[pd.Timestamp, Row]], until: pd.Timestamp) -> Row | None:
+    """The newest drift verdict that is not later. checks: the oldest first."""
+    found = [row for as_of, row in checks if as_of <= until]
+    return {name: found[-1][name] for name in OF_DRIFT} if found else None
 
 
 def _actual(one: Airport, start: pd.Timestamp) -> float | None:

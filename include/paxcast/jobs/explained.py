@@ -55,7 +55,7 @@ def _tables(found: Explanation) -> list[Table]:
 
 
 def _forecasts(found: Explanation) -> Table:
-    names = ["as of", "release", "version", "method", "step", "forecast", "80 %", "95 %", "error", "scaled"]
+    names = ["as of", "release", "version", "method", "step", "forecast", "80 %", "95 %", "error", "scaled", "drift"]
     rows = [
         [
             f"{row['as_of']}{' *' * (at == found.explained)}",
@@ -65,12 +65,18 @@ def _forecasts(found: Explanation) -> Table:
             *(f"{exact(row[low])} to {exact(row[high])}" for low, high in (("lo80", "hi80"), ("lo95", "hi95"))),
             exact(row["error"]),
             ratio(row["scaled_error"]),
+            _drift(row["drift"]),
         ]
         for at, row in enumerate(found.forecasts)
     ]
     first = max(0, min(found.explained, len(rows) - 8))
     title = f"Forecasts of {period(found.ds, found.frequency)}; * the one explained"
     return Table(title, names, rows, (first, first + 8))
+
+
+def _drift(said: Row | None) -> str:
+    """What was said of drift when a release was made: `severe, retrain`."""
+    return "-" if said is None else ", ".join(dict.fromkeys([said["severity"], said["action"]]))
 
 
 def _candidates(model: Row) -> Table:

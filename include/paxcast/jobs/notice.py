@@ -99,6 +99,8 @@ def _badness(row: dict[str, Any]) -> tuple[int, float, str]:
 
 
 def _world(world: dict[str, Any]) -> str:
+    if not world["alert"] and world["p"] is None:
+        return "There are too few airports or cycles to tell what they have in common."
     if not world["alert"]:
         return "The world as a whole has not changed."
     return (

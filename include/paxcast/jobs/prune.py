@@ -36,7 +36,8 @@ NEW = "was written to within a day"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What was removed, or would be: releases and runs by name, the others counted; and what is kept, with the reason.
+    """What was removed, or would be: releases, runs and drift checks by name, the others counted; and what is kept,
+    with the reason.
 
     `rows`, `files`, `merged`: by table; files that were merged go later, once no version needs them. `versions_kept`:
     of the table `observations`. `versions_lost`: named by a plan that is kept, but gone before. `bytes_freed`: of
@@ -47,6 +48,7 @@ class Pruned:
     dry_run: bool
     releases: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     search_histories: int = 0
     trial_runs: int = 0
     mlflow_runs: int = 0
@@ -58,6 +60,7 @@ class Pruned:
     bytes_freed: int = 0
     releases_kept: Whys = field(default_factory=dict)
     runs_kept: Whys = field(default_factory=dict)
+    checks_kept: Whys = field(default_factory=dict)
     versions_kept: dict[int, str] = field(default_factory=dict)
     versions_lost: tuple[int, ...] = ()
 
@@ -90,12 +93,14 @@ def prune(ws: Workspace, now: pd.Timestamp, dry_run: bool = False) -> Pruned:
     work.trials()
     for run_key in work.due.runs:
         work.run(run_key)
+    checks, checks_kept = work.checks()
     versions, vacuumed = work.files()
     result = Pruned(
         now=now.isoformat(),
         dry_run=dry_run,
         releases=work.due.releases,
         runs=tuple(work.gone),
+        checks=checks,
         **{name: work.counts[name] for name in COUNTED},
         rows=_some(work.rows),
         files=_some({table: found.files for table, found in vacuumed.items()}),
@@ -103,6 +108,7 @@ def prune(ws: Workspace, now: pd.Timestamp, dry_run: bool = False) -> Pruned:
         bytes_freed=work.size + sum(found.size for found in vacuumed.values()),
         releases_kept=work.due.releases_kept,
         runs_kept=work.due.runs_kept,
+        checks_kept=checks_kept,
         versions_kept=versions,
         versions_lost=vacuumed["observations"].lost,
     )
@@ -166,6 +172,22 @@ class _Work:
         except LeaseHeld as err:
             self.due.runs_kept[run_key] = retention.WRITTEN
             log.warning("run %s stays for now: %s", run_key, err)
+
+    def checks(self) -> tuple[tuple[str, ...], Whys]:
+        """Remove old drift checks: their rows, their runs in MLflow, their pages, and themselves. Which went, and why
+        the others stay."""
+        written = retention.checks(self.ws)
+        kept = retention.keep_checks(self.ws, written, self._ago(self._days.runs_days))
+        going = tuple(sorted(set(written) - set(kept)))
+        if going:
+            self.rows["drift"] += self.ws.tables.remove("drift", self.ws.fleet, going, self.dry_run)
+        for key in going:
+            self._registered(key)
+        names = {f"drift/{self.ws.fleet}/{key}" for key in going}
+        there = self.ws.objects.stored(f"drift/{self.ws.fleet}")
+        self._remove([one for one in there if one.name.rsplit("/", 1)[0] in names])
+        self._remove([one for one in there if one.name.removesuffix(".json") in names])
+        return going, kept
 
     def files(self) -> tuple[dict[int, str], dict[str, Vacuumed]]:
         """The versions of `observations` that plans name, and what became of the files of each table."""

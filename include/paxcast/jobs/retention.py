@@ -1,13 +1,14 @@
 """What is needed still, and why: the releases and runs that `prune` leaves alone, whatever their age.
 
 A release is needed if it is in force, if a rollback would go to it, if a kept one was decided with it, or for its
-youth; a run if such a release has an airport of it, or it is being written, or it is what `status` tells of an airport.
+youth; a run if such a release has an airport of it, or it is being written, or it is what `status` tells of an airport;
+a drift check if it is the newest, or what was asked for since then is not over or no evidence any more.
 Ages are those of recorded facts: when a release was made, when a run took its lease; without one, when an object was
 written.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,11 +17,14 @@ from paxcast.adapters.mlflow_registry.retention import Pair
 from paxcast.core import calendar
 from paxcast.core import release as release_core
 from paxcast.core.columns import AIRPORT, FLEET, RUN_KEY
+from paxcast.core.drift.policy import ASKS
 from paxcast.core.release import Release, part_key
-from paxcast.jobs import lease, releases
+from paxcast.jobs import drift_asked, histories, lease, releases
+from paxcast.jobs.on_record import EVER
 from paxcast.jobs.workspace import Workspace
 
 IN_FORCE, YOUNG, WRITTEN = "is in force", "is younger than the retention", "is being written"
+CYCLE_DAYS = {"D": 7, "W": 7, "MS": 31}  # at most
 Whys = dict[str, str]  # by release or run key, why it is kept
 Aliases = dict[Pair, tuple[str, ...]]  # by model and version
 
@@ -104,6 +108,46 @@ def made_at(ws: Workspace, there: dict[str, Made], run_key: str) -> pd.Timestamp
 def written_at(ws: Workspace, run_key: str) -> pd.Timestamp:
     """When anything was last added to a run; long ago if there is nothing."""
     return max((one.modified for one in ws.objects.stored(f"runs/{run_key}")), default=pd.Timestamp(0, tz="UTC"))
+
+
+def checks(ws: Workspace) -> dict[str, pd.Timestamp]:
+    """Every drift check of the fleet, by its key, and when it was last written."""
+    pattern = re.compile(rf"drift/{ws.fleet}/({ws.fleet}-[0-9]{{8}}T[0-9]{{6}}-drift)\.json")
+    found = [(pattern.fullmatch(one.name), one.modified) for one in ws.objects.stored(f"drift/{ws.fleet}")]
+    return {name[1]: modified for name, modified in found if name}
+
+
+def keep_checks(ws: Workspace, written: Mapping[str, pd.Timestamp], limit: pd.Timestamp) -> Whys:
+    """The drift checks to keep, and why. written: all; limit: what was written since is kept."""
+    if not written:
+        return {}
+    instants = {key: pd.Timestamp(key.split("-")[1], tz="UTC") for key in written}
+    newest = max(instants, key=lambda key: instants[key])
+    asks = ws.tables.read("drift", [(FLEET, "=", ws.fleet), ("action", "in", list(ASKS))], ["check_key", AIRPORT])
+    asked = {str(key): set(rows[AIRPORT]) for key, rows in asks.groupby("check_key") if key in instants}
+    since = _open_since(ws, {instants[key]: airports for key, airports in asked.items()})
+    own, days = ws.settings.drift, CYCLE_DAYS[histories.frequency(ws)]
+    reach = instants[newest] - (own.reference + 2 * own.window) * pd.Timedelta(days=days)
+    why = {newest: "is the newest check"}
+    for key, instant in instants.items():
+        if written[key] > limit:
+            why.setdefault(key, YOUNG)
+        if instant >= since:
+            why.setdefault(key, "tells of an airport that was asked for and is not quiet yet")
+        if key in asked and instant >= reach:
+            why.setdefault(key, "asked for models, and what it was for shall be no evidence again")
+    return why
+
+
+def _open_since(ws: Workspace, asks: Mapping[pd.Timestamp, set[str]]) -> pd.Timestamp:
+    """When the first of the drift episodes began that are not over; EVER without any. asks: who was asked for when."""
+    first = EVER
+    for airport in drift_asked.past(ws, EVER):
+        for instant in sorted((at for at, airports in asks.items() if airport in airports), reverse=True):
+            first = min(first, instant)
+            if airport not in drift_asked.past(ws, instant):  # it was in none before
+                break
+    return first
 
 
 def _in_force(ws: Workspace) -> Iterator[tuple[str, str]]:

@@ -13,11 +13,20 @@ MOST_STEPS = 3  # of a treatment, in a sentence
 MOST_VINTAGES = 4
 MOST_MEMBERS = 4  # of a combination, in a sentence; the table of candidates has all
 MANY_TIMES, HARDLY_ANY = 3, 0.005
+DONE = {  # about drift
+    "retrain": "to be retrained",
+    "fallback": "to be forecast by a simple method alone",
+    "escalate": "a person has to look",
+    "wait": "waits to be retrained",
+    "alert": "a person has to look",
+}
 
 
 def sentences(found: Explanation) -> list[str]:
     """What happened, where the error lies, what was known, by which model, and what today's would say."""
-    told = (_headline(found), _place(found), _surprise(found), *_known(found), *_model(found), _now(found))
+    told = (
+        _headline(found), _place(found), _surprise(found), *_known(found), *_model(found), _drift(found), _now(found)
+    )  # fmt: skip
     return [line for line in told if line]
 
 
@@ -145,6 +154,17 @@ def _model(found: Explanation) -> list[str]:
     if model["trials_pruned"]:
         lines.append("The trials of its searches were pruned here; its MLflow run has them in trials.csv.")
     return lines
+
+
+def _drift(found: Explanation) -> str:
+    """`Drift as of 2021-10-24: severe, q 0.001, asks to retrain: loss, actuals above forecasts.`"""
+    said = found.drift
+    if said is None:
+        return ""
+    q = "" if said["q"] is None else f", q {said['q']:.2g}"
+    action = f", {DONE[said['action']]}" if said["action"] in DONE else ""
+    why = ", ".join(said["reasons"]) or said["why"]
+    return f"Drift as of {said['as_of']}: {said['severity']}{q}{action}{f': {why}' * bool(why)}."
 
 
 def _now(found: Explanation) -> str:

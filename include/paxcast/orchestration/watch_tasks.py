@@ -21,16 +21,15 @@ EVEN_IF_RED = "all_done_min_one_success"  # of notify, whose one success is chec
 
 def check(fleet: str) -> Checked:
     """Check the fleet for drift; the check's key and date, how many airports ask for another model, and the counts."""
-    from paxcast.core.calendar import as_of_text
     from paxcast.core.drift.policy import ASKS
     from paxcast.jobs import drift
 
     ws = _workspace(fleet)
-    as_of = _as_of(ws)
-    found = drift.check(ws, as_of)
-    log.info("%s: %s", found.check_key, ", ".join(f"{number} {name}" for name, number in found.counts.items()))
+    found = drift.check(ws, _as_of(ws))
+    counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
+    log.info("%s: %s%s", found.check_key, counts, f"; {found.note}" if found.note else "")
     asked = sum(found.counts[action] for action in ASKS)
-    told = {"check_key": found.check_key, "as_of": as_of_text(as_of), "table_version": ws.tables.version("drift")}
+    told = {"check_key": found.check_key, "as_of": found.as_of, "table_version": ws.tables.version("drift")}
     return {**told, "asked": asked, "counts": dict(found.counts)}
 
 

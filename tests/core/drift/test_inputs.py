@@ -110,7 +110,8 @@ def test_a_change_is_the_logarithm_of_a_value_over_that_of_the_year_before():
 
 def test_how_unusual_a_measure_is_goes_by_the_windows_that_do_not_overlap_the_newest():
     measure = odd_values(6, 60, 6)
-    measure[0, :-22] = np.nan
+    measure[0], measure[2] = np.nan, np.nan
+    measure[0, -20:], measure[2, -19:] = range(20), range(19)  # 12 that do not overlap, and 11
     measure[1] = 5.0
     usual, off = inputs.unusual(measure, 8, 36)
     for at in range(6):
@@ -119,6 +120,8 @@ def test_how_unusual_a_measure_is_goes_by_the_windows_that_do_not_overlap_the_ne
         stray = max(1.4826 * median([abs(v - middle) for v in before]), 0.01) if len(before) >= 12 else nan
         assert usual[at] == pytest.approx(middle, nan_ok=True)
         assert off[at] == pytest.approx((measure[at, -1] - middle) / stray, nan_ok=True)
+    assert np.isfinite(off[0])
+    assert np.isnan(off[2])
 
 
 @pytest.mark.parametrize("frequency", YEAR)

@@ -82,11 +82,19 @@ class Oracle:
         seen = [v for v in self.y[a][:t] if v > 0]
         if own > 0 and abs(jump - own) <= 0.3 and len(seen) >= 4 * self.near and y >= 20 * max(seen):
             unit, power = True, own
-        unlike = (isnan(jump) and self.absent == "missing") or (sure and off > 0)
+        for measured in (jump, off):
+            if isfinite(measured) and self.goes_on(a, t, measured):
+                unit, power = True, round(measured)
+        unlike = (isnan(jump) and self.absent == "missing") or sure
         total = self.off_total(a, t) if unlike else inf
         if isfinite(total) and not (unit and abs(off - power) < total):
             return TOTAL, wanted
         return (power, wanted) if unit else (0, nan)
+
+    def goes_on(self, a, t, measured):
+        power = round(measured)
+        loosely = abs(power) > 1 or abs(measured - power) <= 0.3
+        return power != 0 and loosely and power in self.kind[a][max(t - self.near, 0) : t]
 
     def sure(self, a, t, jump, off, apart):
         earlier = [abs(j) for j in self.jump[a][:t]]
@@ -104,10 +112,10 @@ class Oracle:
         )
 
     def fallen(self, a, t, power):
-        y, agree = self.y[a][t], self.kind[a][t - 1] == power
+        y, agree = self.y[a][t], False
         if t + 1 < self.periods:
             after = self.off([self.level[b][t + 1] - self.wanted(b, t + 1, t) for b in self.airports])
-            agree = agree or abs(after[a] - power) <= 0.12
+            agree = abs(after[a] - power) <= 0.12
         return (y >= 20 or abs(y - round(y)) > 1e-6) and (agree or power < -2)
 
     def off_total(self, a, t):
@@ -190,6 +198,13 @@ def kinds(row: Array, frequency: str = "MS", absent: str = "missing", among: int
     return wrong_values(np.array([row, *others]), frequency, absent, 8).kind[0, -4:].tolist()
 
 
+@pytest.mark.parametrize(("decades", "kind"), [(0.118, 1), (0.122, 0), (-0.118, 1), (-0.122, 0)])
+def test_the_third_is_12_hundredths_of_a_decade(decades, kind):
+    rows = np.array([steady(58, noise=1e-5, seed=s) for s in range(12)])
+    rows[0, -1] *= 10 ** (1 + decades)
+    assert wrong_values(rows, "MS", "missing", 8).kind[0, -1] == kind
+
+
 @pytest.mark.parametrize(("factor", "kind"), [(12.5, 1), (14.5, 0), (7.8, 1), (7.0, 0), (3.0, 0), (1e4, 4), (30.0, 0)])
 def test_a_value_is_of_another_unit_within_a_third_of_a_power_of_ten(factor, kind):
     row = steady(58, noise=0.001)  # ends in the quietest month: no such value is near the year's total
@@ -211,6 +226,35 @@ def test_a_noisy_airport_may_rise_tenfold_but_not_a_thousandfold():
     assert kinds(row)[-1] == 0
     row[-1] *= 100
     assert kinds(row)[-1] in (3, 4)
+
+
+def test_an_airport_that_was_steady_and_is_noisy_lately_may_rise_tenfold():
+    others, row = [steady(60, seed=s) for s in range(12)], np.full(60, 20_000.0)
+    for swing, kind in ((1.0, 1), (3.0, 0)):
+        row[-13:-1] = 20_000 * np.resize([swing, 1 / swing], 12)
+        rows = np.array([row, *others])
+        rows[0, -1] = 10 ** (1 + Oracle(rows, "MS", "missing", 8).wanted(0, 59, 59))
+        assert wrong_values(rows, "MS", "missing", 8).kind[0, -1] == kind
+
+
+def test_wrong_values_tell_nothing_of_how_far_values_stray():
+    rows = np.array([steady(90, noise=0.05 + at / 120, seed=at) for at in range(30)])
+    rows[:, -16:-2] *= 1000
+    rows[::6, -2] *= 10
+    found = wrong_values(rows, "MS", "missing", 20)
+    assert (found.kind[:, -16:-2] == 3).mean() > 0.9
+    assert found.kind.tolist() == Oracle(rows, "MS", "missing", 20).kind
+    assert 0 < (found.kind[::6, -2] == 1).sum() < 5
+
+
+def test_a_stretch_in_another_unit_does_not_break_off_where_values_are_noisy():
+    rows = np.array([steady(60, noise=0.01, seed=s) for s in range(12)])
+    rows[0, -4:] *= [1000, 400, 2500, 1]
+    rows[1, -4:] *= [10, 5.5, 6, 1]
+    rows[2, -4:] /= [10, 10, 18, 1]
+    rows[:, -2] *= 1.5
+    found = wrong_values(rows, "MS", "missing", 8).kind[:3, -4:]
+    assert found.tolist() == [[3, 3, 3, 0], [1, 1, 1, 0], [-1, -1, -1, 0]]
 
 
 def test_one_value_that_fell_tenfold_is_no_fault_and_two_that_agree_are_one():
@@ -250,6 +294,20 @@ def test_what_the_fleet_does_together_is_no_fault_but_nothing_takes_all_of_it_up
     assert (wrong_values(risen, "MS", "missing", 8).kind[:, -3:] == 3).all()
 
 
+def test_a_fall_is_measured_without_that_of_the_fleet_in_the_next_period_too():
+    rows = np.array([steady(60, seed=s) for s in range(12)])
+    rows[0, -2:] /= 10
+    rows[:, -1] /= 2
+    assert wrong_values(rows, "MS", "missing", 8).kind[0, -2:].tolist() == [-1, -1]
+
+
+def test_an_airport_that_rises_far_less_than_a_power_of_ten_by_itself_is_right_whatever_its_fleet_does():
+    rows = np.array([steady(60, seed=s) for s in range(12)])
+    rows[:, -1] *= 4
+    rows[0, -1] *= 10
+    assert not wrong_values(rows, "MS", "missing", 8).kind.any()
+
+
 def test_an_airport_that_falls_less_than_its_fleet_is_right():
     rows = np.array([steady(60, seed=s) for s in range(12)])
     rows[:, -3:] /= 100
@@ -280,3 +338,19 @@ def test_after_a_gap_a_total_is_told_by_the_year_before_the_gap_where_absence_is
     row[-12:-1] = np.nan
     assert kinds(row)[-1] == TOTAL
     assert kinds(np.nan_to_num(row), absent="zero")[-1] == 0
+
+
+def test_after_months_without_traffic_a_total_is_told_only_where_absence_is_no_zero():
+    row = steady(60)
+    row[-4:-1] = 0
+    row[-1] = row[-13:-1].sum()
+    assert kinds(row)[-1] == TOTAL
+    assert kinds(row, absent="zero")[-1] == 0
+
+
+@pytest.mark.parametrize(("months", "total"), [(9, True), (8, False)])
+def test_nine_months_are_enough_to_know_the_total_of_a_year(months, total):
+    row = np.full(60, np.nan)
+    row[-months - 4 : -4] = 20_000
+    row[-1] = 240_000
+    assert (kinds(row)[-1] == TOTAL) is total

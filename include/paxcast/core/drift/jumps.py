@@ -116,7 +116,7 @@ class _Walk:
         sure = self.exceptional(at, t, off)
         power, unit = self.unit(at, t, off, sure)
         blind = np.isnan(jump[at]) & (absent == "missing")
-        total, off_total = self.off_total(at, t, blind | (sure & (off[at] > 0)))
+        total, off_total = self.off_total(at, t, blind | sure)
         annual = np.isfinite(off_total) & ~(unit & (np.abs(off[at] - power) < off_total))
         self.put_right(at, t, np.where(annual, TOTAL, np.where(unit, power, 0)), total)
 
@@ -136,7 +136,11 @@ class _Walk:
         usual = near & sure & ~self.goes_back(at, t, power)
         usual &= (power > 0) | self.fallen(at, t, power)
         unheard = (own > 0) & (np.abs(self.jump[at, t] - own) <= LOOSELY) & self.unheard(at, t)
-        return np.where(unheard, own, power), usual | unheard
+        power, found = np.where(unheard, own, power), usual | unheard
+        for measured in (self.jump[at, t], off[at]):
+            goes_on = self.goes_on(at, t, measured)
+            power, found = np.where(goes_on, np.rint(measured), power), found | goes_on
+        return power, found
 
     def exceptional(self, at: Counts, t: int, off: Array) -> Flags:
         """[N] whether the jump is, of the airport's own and among the fleet's, before and after the fleet's is off."""
@@ -156,14 +160,22 @@ class _Walk:
         return back
 
     def fallen(self, at: Counts, t: int, power: Array) -> Flags:
-        """[N] whether a fall is that of a unit: by 10 or 100 in two periods that agree; to no handful of passengers."""
-        y, agree = self.y[at, t], self.kind[at, t - 1] == power
+        """[N] whether a fall is a unit's: by 10 or 100 in this period and the next; and not to a few passengers."""
+        y, agree = self.y[at, t], np.zeros(len(at), dtype=np.bool_)
         if (power < 0).any() and t + 1 < self.y.shape[1]:
             after = self.level[:, t + 1] - self.expected_level(t + 1, t)
-            agree |= np.abs((after - others_median(after))[at] - power) <= WITHIN
+            agree = np.abs((after - others_median(after))[at] - power) <= WITHIN
         readable = (y >= RESOLUTION) | (np.abs(y - np.rint(y)) > 1e-6)
         fallen: Flags = readable & (agree | (power < COLLAPSE))
         return fallen
+
+    def goes_on(self, at: Counts, t: int, measured: Array) -> Flags:
+        """[N] whether values just before were out by the same power: a noisy airport's stretch is not to break off."""
+        power = np.rint(measured)
+        loosely = (np.abs(power) > 1) | (np.abs(measured - power) <= LOOSELY)
+        before = self.kind[at, max(t - self.near, 0) : t] == power[:, None]
+        goes_on: Flags = (power != 0) & loosely & before.any(axis=1)
+        return goes_on
 
     def unheard(self, at: Counts, t: int) -> Flags:
         """[N] whether the value is many times anything seen before, where enough was seen to say so."""
