@@ -28,7 +28,7 @@ def test_processes_that_touch_a_new_database_at_once_find_the_same_experiment_an
     together = str(time.time() + 15)  # by then all have imported MLflow
     command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/mlflow.db", together]
     begun = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    ended = [process.communicate(timeout=180) for process in begun]
+    ended = [process.communicate(timeout=600) for process in begun]
     assert [process.returncode for process in begun] == [0, 0, 0], ended
     experiments = {out.split()[0] for out, _ in ended}
     assert experiments == {"1"}

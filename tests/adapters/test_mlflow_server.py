@@ -59,7 +59,7 @@ def started(folder: Path) -> Server:
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes that only poll
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
     uri = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 180
+    end = time.monotonic() + 900
     while time.monotonic() < end and process.poll() is None:
         try:
             with urlopen(f"{uri}/health", timeout=5):
@@ -74,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = started(tmp_path_factory.mktemp("server"))
     yield made
     made.send(signal.SIGKILL)
-    made.process.wait(30)
+    made.process.wait(120)
 
 
 def traffic() -> Any:
@@ -291,7 +291,7 @@ def test_a_server_that_stops_answering_midway_is_noticed_and_the_next_try_regist
     finally:
         own.send(signal.SIGCONT)
         own.send(signal.SIGKILL)
-        own.process.wait(30)
+        own.process.wait(120)
 
 
 def test_a_sqlite_file_takes_one_writer_and_a_server_those_that_are_wanted(tmp_path: Path) -> None:

@@ -23,5 +23,5 @@ def test_a_process_that_has_just_read_the_store_ends_in_peace(tmp_path: Path) ->
         DeltaStore(str(tmp_path)).append("rejects", pd.DataFrame([row]))
     for _ in range(3):
         command = [sys.executable, "-c", READ, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert (done.returncode, done.stderr) == (0, "")

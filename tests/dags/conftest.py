@@ -58,7 +58,7 @@ class Airflow:
     def run(self, *command: str) -> Finished:
         """Run a command there and wait for it."""
         done = subprocess.run(
-            command, env=self.environment, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+            command, env=self.environment, cwd=PROJECT, capture_output=True, text=True, timeout=1200, check=False
         )
         return Finished(done.returncode, done.stdout, done.stdout + done.stderr)
 

@@ -95,7 +95,7 @@ def story(standalone_with_webhook: Any, write_fleet: Callable[..., Path]) -> Sto
         state = airflow.ended(DRIFT, run)
         tasks = {name: found for (name, _), (found, _) in airflow.tasks(DRIFT, run).items()}
         if tasks["announce"] == "success":
-            begun = airflow.until("the event starts a retraining", retrained, 120)
+            begun = airflow.until("the event starts a retraining", retrained)
             airflow.ended(RETRAIN, begun[0])
         rows = {row["airport"]: row for row in airflow.paxcast("watched", "drift", "--as-of", as_of(week), "--json")}
         versions = {row["airport"]: row["version"] for row in airflow.paxcast("watched", "status", "--json")}

@@ -82,7 +82,7 @@ def story(standalone: Any, write_fleet: Callable[..., Path]) -> Story:
     again("multiplicative", 1.0)
     run = airflow.trigger(DAG, as_of="2020-12-31")
     asked = f"dags/{DAG}/dagRuns/{run}/taskInstances/{GATE}/-1/hitlDetails"
-    airflow.until("the question is asked", lambda: airflow.tasks(DAG, run)[GATE, -1][0] in WAITING, 240)
+    airflow.until("the question is asked", lambda: airflow.tasks(DAG, run)[GATE, -1][0] in WAITING)
     question, while_waiting = airflow.call("GET", asked), in_force()
     airflow.call("PATCH", asked, {"chosen_options": ["Approve"], "params_input": {}})
     return Story(unasked, unanswered, ended(run), question, while_waiting)

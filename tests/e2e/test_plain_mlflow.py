@@ -87,7 +87,7 @@ def started(command: list[str], environment: dict[str, str], log: Path) -> Itera
     with log.open("wb") as told:
         process = subprocess.Popen([*command, "--port", str(port)], stdout=told, stderr=told, env=environment)
     try:
-        end = time.monotonic() + 240
+        end = time.monotonic() + 900
         while not answers(f"http://127.0.0.1:{port}/health"):
             if process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(log.read_text())
@@ -95,7 +95,7 @@ def started(command: list[str], environment: dict[str, str], log: Path) -> Itera
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def answers(address: str) -> bool:
@@ -184,7 +184,7 @@ def test_models_are_loaded_without_paxcast_and_forecast_what_the_store_holds_to_
 def ask(address: str, records: list[dict[str, str]]) -> tuple[int, Any]:
     content, kind = json.dumps({"dataframe_records": records}).encode(), {"Content-Type": "application/json"}
     try:
-        with urlopen(Request(f"{address}/invocations", content, kind), timeout=60) as answer:
+        with urlopen(Request(f"{address}/invocations", content, kind), timeout=600) as answer:
             return answer.status, json.load(answer)
     except HTTPError as err:
         return err.code, json.load(err)

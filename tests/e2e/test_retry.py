@@ -1,4 +1,8 @@
-"""A failure reruns only the affected airports: `airflow standalone`, 12 airports in 3 batches, injected faults."""
+"""A failure reruns only the affected airports: `airflow standalone`, 12 airports in 3 batches, injected faults.
+
+Airports are tuned in the task's own process: what Airflow does about a failure is the same, and Spark would be started
+a dozen times. tests/dags/test_dag_runs.py has it, and the tests that kill processes.
+"""
 
 import json
 from collections.abc import Callable
@@ -18,6 +22,7 @@ CODES = [f"A{letter}{letter}" for letter in "ABCDEFGHIJKL"]
 DAG = "retrain_twelve"
 FIRST, SECOND = "2020-11-30", "2020-12-31"
 TWICE = ["ABB", "AGG"]  # fail at the first try: in batches 0 and 1
+SEARCH = {"max_evals": 3, "space": {"changepoint_prior_scale": {"loguniform": [0.001, 0.5]}}}
 NEVER = "AKK"  # fails until the fault is lifted: in batch 2
 
 
@@ -69,7 +74,8 @@ def story(standalone: Any, made_up: Callable[..., pd.DataFrame], write_fleet: Ca
     airflow, faults = standalone, standalone.folder / "faults"
     tomorrow = (date.today() + timedelta(days=1)).isoformat()  # no scheduled run comes between
     table = made_up(CODES, 60, "MS", "2020-12-01")
-    write_fleet(airflow.folder / "fleets", table, "twelve", batches=3, retries=1, start_date=tomorrow)
+    settings = {"batches": 3, "retries": 1, "start_date": tomorrow, "search": {**SEARCH, "mode": "local"}}
+    write_fleet(airflow.folder / "fleets", table, "twelve", **settings)
     airflow.paxcast("twelve", "ingest", "--json")
     airflow.wait_for_dag(DAG)
 
