@@ -23,6 +23,7 @@ import pandas as pd
 from prophet import Prophet
 
 from paxcast.core import prophet_map
+from paxcast.core.fitted_by import EXACT
 from paxcast.core.prophet_map import problem
 
 STEP = {"MS": "MS", "W": "7D", "D": "D"}
@@ -167,7 +168,7 @@ def mode_of(model: Prophet, prior: problem.Prior) -> problem.Mode:
 
 def told(table: pd.DataFrame) -> dict[str, Any]:
     """The figures of all cases."""
-    exact = table[table["by"] == prophet_map.EXACT]
+    exact = table[table["by"] == EXACT]
     found: dict[str, Any] = {"cases": len(table), "exact": len(exact), "kinds": kinds(exact)}
     for name in ("default", "newton"):
         gain = (exact["ours"] - exact[name]).dropna()

@@ -40,7 +40,7 @@ def retrain_dag(settings: Settings) -> None:
     def retrain():
         @task_group
         def batch(of):
-            tune = task.pyspark(tasks.tune, map_index_template=LABEL, **fleets.spark(settings))
+            tune = fleets.tuning(settings)(tasks.tune, map_index_template=LABEL)
             register = task(tasks.register, trigger_rule="all_done", map_index_template=LABEL)
             tune(fleet, of) >> register(fleet, of)
 

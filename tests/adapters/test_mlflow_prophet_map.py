@@ -51,10 +51,11 @@ def test_what_is_loaded_is_the_model_that_was_logged_and_forecasts_the_same(
     from prophet.serialize import model_to_json
 
     from paxcast.core import prophet_map
+    from paxcast.core.fitted_by import EXACT
 
     history, future = days()[:-30], days()[-30:].drop(columns="y")
     fitted, by = prophet_map.fit_and_tell(make(), history)
-    assert by == prophet_map.EXACT
+    assert by == EXACT
     expected = fitted.predict(future)
     logged = mlflow_here.prophet.log_model(  # type: ignore[attr-defined]
         fitted, name="model", signature=infer_signature(future, expected), pip_requirements=["prophet"]

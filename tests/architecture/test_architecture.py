@@ -199,6 +199,14 @@ def test_every_page_is_short() -> None:
     assert {name_of(page): length for page, length in lengths.items() if length > limits[page]} == {}
 
 
+def test_only_what_fits_models_imports_prophet() -> None:
+    """Each task of a DAG is a process of its own, and Prophet takes seconds to be imported."""
+    jobs = ", ".join(f"paxcast.jobs.{job}" for job in ("validate", "plan", "register", "promote", "forecast", "report"))
+    program = f"import sys, {jobs}\nassert not {{'prophet', 'numba', 'matplotlib'}} & sys.modules.keys()"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_the_benchmarks_find_what_they_import() -> None:
     names = [path.stem for path in sorted((PROJECT / "benchmarks").glob("*.py"))]
     command = [sys.executable, "-c", f"import {', '.join(names)}"]

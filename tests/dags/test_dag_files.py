@@ -25,6 +25,7 @@ runpy.run_path(sys.argv[1])
 seconds = time.process_time() - started
 print("\\n" + json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
 """
+PYSPARK = "airflow.providers.apache.spark.operators.spark_pyspark.PySparkOperator"
 LINE = {
     "validate": ["plan"],
     "plan": ["batches", "forecast", "promote", "report"],
@@ -116,10 +117,10 @@ def test_retraining_is_one_straight_line_around_the_batches(three_fleets: dict[s
     assert {name: task["downstream"] for name, task in tasks.items()} == LINE
 
 
-def test_where_a_person_is_to_be_asked_a_gate_stands_between_promote_and_forecast(
+def test_where_a_person_is_to_be_asked_a_gate_stands_between_promote_and_forecast_with_spark_or_without(
     new_airflow: Any, tmp_path: Path
 ) -> None:
-    text = "source: {kind: file, path: traffic.csv}\npromotion: {ask_above: 0.2}\n"
+    text = "source: {kind: file, path: traffic.csv}\npromotion: {ask_above: 0.2}\nsearch: {mode: local}\n"
     fleet_file(tmp_path, "asking.yaml", text)
     tasks = new_airflow(tmp_path).dags()["dags"]["retrain_asking"]["tasks"]
     steps = ["promote", "gate.ask", "gate.approval", "gate.approved", "gate.decided", "forecast"]
@@ -129,12 +130,14 @@ def test_where_a_person_is_to_be_asked_a_gate_stands_between_promote_and_forecas
     assert tasks["gate.decided"]["rule"] == "none_failed"  # what follows goes on after a no
     without = {name: task["downstream"] for name, task in tasks.items() if not name.startswith("gate.")}
     assert {n: [d for d in found if not d.startswith("gate.")] for n, found in without.items()} == LINE
+    assert [
+        name for name, task in tasks.items() if PYSPARK in task["kinds"]
+    ] == []  # nor is Spark there, as it is local
 
 
 def test_tuning_is_the_providers_pyspark_task_and_nothing_else_is(three_fleets: dict[str, Any]) -> None:
-    operator = "airflow.providers.apache.spark.operators.spark_pyspark.PySparkOperator"
     tasks = three_fleets["dags"]["retrain_weekly"]["tasks"]
-    assert [name for name, task in tasks.items() if operator in task["kinds"]] == ["batch.tune"]
+    assert [name for name, task in tasks.items() if PYSPARK in task["kinds"]] == ["batch.tune"]
 
 
 def test_after_a_failed_batch_the_line_goes_on_with_what_is_done(

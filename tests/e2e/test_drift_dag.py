@@ -141,7 +141,7 @@ def test_its_event_starts_one_retraining_as_of_the_check_of_that_airport_alone(
     assert (run["run_type"], run["state"]) == ("asset_triggered", "success")
     assert len(story.weeks[POISONED].retrained) == 1  # nor did a later check start another
     airflow = standalone_with_webhook[0]
-    client = mlflow.MlflowClient(f"sqlite:///{airflow.folder}/home/mlflow.db")
+    client = mlflow.MlflowClient(f"sqlite:///{airflow.folder / 'home' / 'mlflow.db'}")
     experiments = [one.experiment_id for one in client.search_experiments()]
     runs = client.search_runs(
         experiments, "tags.kind = 'airport' and tags.airport = 'AAA'", order_by=["start_time ASC"]

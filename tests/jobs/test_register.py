@@ -135,11 +135,11 @@ def test_a_crash_in_the_middle_keeps_what_is_done_and_the_next_try_registers_the
         patch.setattr(Described, "__call__", broken)
         with pytest.raises(KeyError, match="BBB"):
             register.register_batch(ws, manifest.run_key, manifest.manifest_id, 0)
-    done = set(register.registrations(ws, manifest.run_key)["airport"])
+    done = set(ledger.registrations(ws, manifest.run_key)["airport"])
     assert "AAA" in done
     new = register.register_batch(ws, manifest.run_key, manifest.manifest_id, 0)
     assert 1 <= new <= 2
-    rows = register.registrations(ws, manifest.run_key)
+    rows = ledger.registrations(ws, manifest.run_key)
     assert sorted(rows["airport"]) == CODES
     assert set(rows["version"]) == {1}
     assert {code: run.info.run_id for code, run in runs(ws).items()} == dict(

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from paxcast.adapters.mlflow_registry import CANDIDATE, AirportRun, History, TrialRun
-from paxcast.core import composition, prophet_map
+from paxcast.core import composition, fitted_by
 from paxcast.core.columns import FLEET
 from paxcast.core.combination import RULES
 from paxcast.core.composition import Composed, Evaluation
@@ -19,7 +19,7 @@ from paxcast.jobs import ledger
 from paxcast.jobs.workspace import Workspace
 
 COMPARED = ("cv.mase", "naive.cv.mase", "test.mase", "naive.test.mase")  # of the metrics, as tags of the version
-USUAL = (prophet_map.EXACT, prophet_map.SHORTCUT)
+USUAL = (fitted_by.EXACT, fitted_by.SHORTCUT)
 
 
 def idem_key(result: Outcome) -> str:

@@ -141,6 +141,20 @@ def still_open(ws: Workspace) -> pd.DataFrame:
     return merged.loc[merged["over"].isna() & merged["anew"].isna(), ["run_key", "as_of", "airport"]].drop_duplicates()
 
 
+def registrations(ws: Workspace, run_key: str) -> pd.DataFrame:
+    """Model version by airport and checksum, for everything registered under a run key."""
+    rows = ws.tables.read("registrations", [(FLEET, "=", ws.fleet), ("run_key", "=", run_key)])
+    return rows.sort_values("version").drop_duplicates(["airport", "checksum"])
+
+
+def not_registered(ws: Workspace, manifest: Manifest, batch: int | None = None) -> list[str]:
+    """The airports of a manifest, or of one of its batches, that have no model version from this very run."""
+    rows = registrations(ws, manifest.run_key)
+    there = set(zip(rows["airport"], rows["checksum"], strict=True))
+    wanted = manifest.airports if batch is None else manifest.of_batch(batch)
+    return [a.airport for a in wanted if (a.airport, a.checksum) not in there]
+
+
 def _cut_off(manifest: Manifest, planned: PlannedAirport) -> Outcome:
     return Outcome(
         run_key=manifest.run_key,

@@ -12,7 +12,7 @@ from paxcast.core.errors import NothingToForecast
 from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import OK
 from paxcast.core.release import Entry, Release
-from paxcast.jobs import decide, ledger, plan, register, releases
+from paxcast.jobs import decide, ledger, plan, releases
 from paxcast.jobs.workspace import Workspace, open_workspace
 
 log = logging.getLogger("paxcast.promote")
@@ -69,7 +69,7 @@ def _entries(ws: Workspace, manifest: Manifest) -> list[Entry]:
     backfill, and other runs of this date, may have published since.
     """
     rows = ledger.newest(ws, manifest.run_key)
-    versions = register.registrations(ws, manifest.run_key)[["airport", "checksum", "model", "version"]]
+    versions = ledger.registrations(ws, manifest.run_key)[["airport", "checksum", "model", "version"]]
     finished = rows.loc[rows["status"] == OK, ["airport", "checksum"]].merge(versions, on=["airport", "checksum"])
     if finished.empty:
         return []

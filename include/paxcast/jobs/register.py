@@ -8,7 +8,6 @@ import pandas as pd
 
 from paxcast.adapters.mlflow_registry import Make, Registered, Registry
 from paxcast.core.columns import FLEET
-from paxcast.core.manifest import Manifest
 from paxcast.core.outcome import OK, Outcome
 from paxcast.jobs import charts, described, ledger, plan
 from paxcast.jobs.described import Described, idem_key
@@ -44,22 +43,8 @@ def register_batch(ws: Workspace, run_key: str, manifest_id: str, batch: int, da
     return len(wanted)
 
 
-def registrations(ws: Workspace, run_key: str) -> pd.DataFrame:
-    """Model version by airport and checksum, for everything registered under a run key."""
-    rows = ws.tables.read("registrations", [(FLEET, "=", ws.fleet), ("run_key", "=", run_key)])
-    return rows.sort_values("version").drop_duplicates(["airport", "checksum"])
-
-
-def not_registered(ws: Workspace, manifest: Manifest, batch: int | None = None) -> list[str]:
-    """The airports of a manifest, or of one of its batches, that have no model version from this very run."""
-    rows = registrations(ws, manifest.run_key)
-    there = set(zip(rows["airport"], rows["checksum"], strict=True))
-    wanted = manifest.airports if batch is None else manifest.of_batch(batch)
-    return [a.airport for a in wanted if (a.airport, a.checksum) not in there]
-
-
 def _unregistered(ws: Workspace, run_key: str, results: Sequence[Outcome]) -> list[Outcome]:
-    rows = registrations(ws, run_key)
+    rows = ledger.registrations(ws, run_key)
     there = set(zip(rows["airport"], rows["checksum"], strict=True))
     return [r for r in results if (r.airport, r.checksum) not in there]
 

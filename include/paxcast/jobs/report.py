@@ -13,7 +13,7 @@ from paxcast.core import calendar
 from paxcast.core.columns import AIRPORT, DS, Y
 from paxcast.core.errors import TooManyFailed
 from paxcast.core.manifest import Manifest
-from paxcast.jobs import decide, histories, ledger, plan, register
+from paxcast.jobs import decide, histories, ledger, plan
 from paxcast.jobs.status import records
 from paxcast.jobs.workspace import Workspace
 
@@ -83,7 +83,7 @@ def _totals(rows: pd.DataFrame) -> Report:
 
 def _with_unregistered_as_failed(ws: Workspace, run_key: str, rows: pd.DataFrame) -> pd.DataFrame:
     """A fitted airport that could not be registered is not released: for the user it has failed."""
-    there = register.registrations(ws, run_key)[["airport", "checksum"]].assign(registered=True)
+    there = ledger.registrations(ws, run_key)[["airport", "checksum"]].assign(registered=True)
     merged = rows.merge(there, on=["airport", "checksum"], how="left")
     lost = merged["status"].eq("ok") & merged["registered"].isna()
     reason = merged["reason"].mask(lost, "fitted, but not registered in MLflow: clear the task register of its batch")

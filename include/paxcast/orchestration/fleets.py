@@ -1,6 +1,8 @@
 """Fleets as Airflow sees them: settings, schedules, assets. Light: Airflow parses this with every DAG file."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import (
@@ -10,6 +12,7 @@ from airflow.sdk import (
     ExceptionRetryPolicy,
     RetryAction,
     RetryRule,
+    task,
 )
 
 from paxcast.adapters.spark import session_conf
@@ -83,14 +86,15 @@ def default_args(settings: Settings) -> dict[str, Any]:
     return {**DEFAULT_ARGS, "retries": settings.retries}
 
 
-def spark(settings: Settings) -> dict[str, Any]:
-    """How a fleet's batches are tuned: on which Spark, with which conf, and how many at a time."""
+def tuning(settings: Settings) -> Callable[..., Any]:
+    """What makes the task that tunes a batch: on which Spark, with which conf, how many at a time. The mode `local`
+    needs no Spark, and none is started for it."""
     wanted = settings.spark
-    return {
-        "conn_id": wanted.conn_id,
-        "config_kwargs": session_conf(None if wanted.conn_id else wanted.master, wanted.conf),
-        "max_active_tis_per_dagrun": wanted.batches_at_once,
-    }
+    at_once = {"max_active_tis_per_dagrun": wanted.batches_at_once}
+    if settings.search.mode == "local":
+        return partial(task, **at_once)
+    conf = session_conf(None if wanted.conn_id else wanted.master, wanted.conf)
+    return partial(task.pyspark, conn_id=wanted.conn_id, config_kwargs=conf, **at_once)
 
 
 def start(settings: Settings) -> datetime:

@@ -87,8 +87,11 @@ def batches(planned: Planned) -> list[dict[str, Any]]:
     return list(planned["batches"])
 
 
-def tune(fleet: str, batch: dict[str, Any], spark: "SparkSession") -> dict[str, int]:
-    """Tune one batch on Spark; how many were refitted and kept. Fails, after writing all, if an airport failed."""
+def tune(fleet: str, batch: dict[str, Any], spark: "SparkSession | None" = None) -> dict[str, int]:
+    """Tune one batch, on Spark if there is a session; how many were refitted and kept.
+
+    Fails, after writing all, if an airport failed.
+    """
     from paxcast.jobs.tune import tune_batch
 
     dag_run.label(batch)
@@ -237,10 +240,10 @@ def _red_if_open(ws: "Workspace", planned: dict[str, Any], batch: int | None = N
     Airflow's "Clear failed" takes up red tasks only, and what comes after a batch must run again with it.
     """
     from paxcast.core.errors import AirportsOpen
-    from paxcast.jobs import plan, register
+    from paxcast.jobs import ledger, plan
 
     manifest = plan.load(ws, planned["run_key"], planned["manifest_id"])
-    airports = register.not_registered(ws, manifest, batch)
+    airports = ledger.not_registered(ws, manifest, batch)
     if airports:
         raise AirportsOpen(
             f"done, without {len(airports)} airports that are open: {', '.join(airports[:5])}"

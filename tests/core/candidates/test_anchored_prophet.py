@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prophet.serialize import model_from_json
 
-from paxcast.core import prophet_map
 from paxcast.core.candidates.anchored_prophet import AnchoredProphet, ahead, anchoring, level
 from paxcast.core.candidates.prophet import ProphetCandidate, predicted
+from paxcast.core.fitted_by import SHORTCUT
 from paxcast.core.folds import Fold
 from paxcast.core.treatment import Rules
 
@@ -154,7 +154,7 @@ def test_a_fold_in_which_nothing_changed_goes_on_like_that(make_series):
     evaluator = AnchoredProphet().prepare(make_series([*[42.0] * 80, *traffic()[80:]]), seed=1, seconds=30)
     fold = Fold(72, HORIZON, "recent")
     assert evaluator.forecast(POINT, fold).tolist() == pytest.approx([42.0] * HORIZON)
-    assert evaluator.fitted_by(POINT, fold) == prophet_map.SHORTCUT
+    assert evaluator.fitted_by(POINT, fold) == SHORTCUT
 
 
 def test_what_has_been_evaluated_before_changes_no_number(make_series):

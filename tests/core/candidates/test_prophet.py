@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from prophet.serialize import model_from_json
 
-from paxcast.core import prophet_map
 from paxcast.core.candidates.prophet import ProphetCandidate
 from paxcast.core.errors import FitFailed
+from paxcast.core.fitted_by import EXACT
 from paxcast.core.folds import Fold
 from paxcast.core.outcome import tuned_values
 from paxcast.core.space import parse_space
@@ -139,7 +139,7 @@ def test_a_fold_of_years_without_a_second_one_has_no_yearly_season_as_the_fit_ha
     parameters = {"history_years": 1}
     fitted = ProphetCandidate().fit(series.head(850), parameters, seed=1, seconds=30)
     assert set(fitted.model.seasonalities) == {"weekly"}
-    assert evaluator.fitted_by(parameters, fold) == fitted.fitted_by == prophet_map.EXACT
+    assert evaluator.fitted_by(parameters, fold) == fitted.fitted_by == EXACT
     np.testing.assert_allclose(evaluator.forecast(parameters, fold), fitted.forecast(12), rtol=1e-9)
 
 

@@ -13,6 +13,7 @@ from prophet import Prophet
 
 from paxcast.core import prophet_map
 from paxcast.core.candidates.prophet import ProphetCandidate
+from paxcast.core.fitted_by import EXACT, SHORTCUT
 from paxcast.core.folds import Fold
 from paxcast.core.prophet_map.design import changepoint_rows, design_of
 
@@ -136,7 +137,7 @@ def test_a_window_in_which_nothing_changes_goes_on_like_that(make_series, value)
     series, evaluator = prepared(make_series, "MS", y)
     fold = Fold(72, 12, "recent")
     assert evaluator.forecast({}, fold).tolist() == [value] * 12
-    assert evaluator.fitted_by({}, fold) == prophet_map.SHORTCUT
+    assert evaluator.fitted_by({}, fold) == SHORTCUT
     real = ProphetCandidate().fit(series.head(72), {}, seed=1, seconds=30)
     np.testing.assert_allclose(real.forecast(12), value, atol=1e-9)
 
@@ -145,7 +146,7 @@ def test_a_window_with_no_more_rows_than_parameters_is_cmdstans_and_says_so(make
     series, evaluator = prepared(make_series, "MS")
     fold = Fold(40, 12, "recent")
     assert evaluator.fitted_by({}, fold) == "CmdStan: 40 periods for 47 parameters"
-    assert evaluator.fitted_by({"n_changepoints": 5}, fold) == prophet_map.EXACT
+    assert evaluator.fitted_by({"n_changepoints": 5}, fold) == EXACT
     real = ProphetCandidate().fit(series.head(40), {}, seed=1, seconds=30)
     np.testing.assert_array_equal(evaluator.forecast({}, fold), real.forecast(12))
 

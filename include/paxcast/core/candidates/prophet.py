@@ -12,6 +12,7 @@ from paxcast.core import calendar, prophet_map
 from paxcast.core.candidates import Candidate, History, Refitting
 from paxcast.core.columns import DS, Y
 from paxcast.core.errors import FitFailed
+from paxcast.core.fitted_by import EXACT
 from paxcast.core.folds import Fold
 from paxcast.core.prophet_map.design import PARAMETERS, Design, Window, design_of
 from paxcast.core.prophet_map.problem import Prior
@@ -30,7 +31,7 @@ class FittedProphet:
 
     model: object
     series: Series
-    fitted_by: str = prophet_map.EXACT
+    fitted_by: str = EXACT
 
     def forecast(self, horizon: int) -> npt.NDArray[np.float64]:
         return predicted(self.model, self.series.next_periods(horizon))

@@ -28,11 +28,10 @@ import numpy as np
 import pandas as pd
 from prophet import Prophet
 
+from paxcast.core.fitted_by import EXACT, SHORTCUT
 from paxcast.core.prophet_map import kernels, lasso, segments
 from paxcast.core.prophet_map.backend import MapBackend
 from paxcast.core.prophet_map.problem import Data, Prior, maximum, moments
-
-EXACT, SHORTCUT = "exact mode", "Prophet's shortcut for a constant series"
 
 
 def fit(model: Prophet, history: pd.DataFrame) -> Prophet:
