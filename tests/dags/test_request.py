@@ -118,7 +118,10 @@ def test_a_run_of_the_schedule_or_a_backfill_is_of_the_whole_fleet_whatever_it_c
     kinds = ("scheduled", "backfill", "manual")
     consumed = [event(as_of="2024-01-06")]
     assert not any(ask(run_type=kind, consumed_asset_events=consumed, **INTERVAL).drifted for kind in kinds)
-    assert not ask(run_type="asset_triggered", consumed_asset_events=[event()], **INTERVAL).drifted
+
+
+def test_an_event_without_a_date_that_somebody_published_by_hand_retrains_the_drifted_too(ask: Ask) -> None:
+    assert ask(run_type="asset_triggered", consumed_asset_events=[event()], **INTERVAL).drifted
 
 
 def test_by_hand_the_form_asks_for_the_drifted(ask: Ask) -> None:

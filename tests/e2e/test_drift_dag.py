@@ -178,7 +178,7 @@ def test_people_get_one_message_a_change_with_a_link_to_the_page(story: Story) -
     assert f"drift as of {as_of(FOUND)}: 1 of 9 airports drifted" in found
     assert "AAA: severe" in found
     assert "BBB" not in found
-    assert "quiet again" in well
+    assert "nothing is left to do" in well
     assert "faults in the data of 9" in poisoned
     for message in story.messages:
         page = next(line for line in message.splitlines() if line.startswith("Page: ")).removeprefix("Page: ")

@@ -131,7 +131,6 @@ def test_before_any_published_forecast_has_an_actual_nobody_is_tested(line: Line
     assert {row["severity"] for row in said.rows} == {"none"}
     assert line.row(FIRST, "A00")["why"] == "not tested: no forecast that was published of it has an actual yet"
     assert said.note.startswith("no airport can be tested yet")
-    assert not said.changed
 
 
 def test_in_a_quiet_fleet_everybody_is_tested_and_nobody_flagged(line: Line) -> None:
@@ -142,7 +141,7 @@ def test_in_a_quiet_fleet_everybody_is_tested_and_nobody_flagged(line: Line) -> 
     for row in said.rows:
         assert (row["drifted"], row["severity"], row["reasons"], row["action"]) == (False, "none", [], "none")
     assert not said.world["alert"]
-    assert (said.note, said.changed) == ("", False)
+    assert said.note == ""
 
 
 def test_an_airport_whose_level_jumps_is_watched_first_and_drifted_when_that_lasts(line: Line) -> None:
@@ -155,8 +154,6 @@ def test_an_airport_whose_level_jumps_is_watched_first_and_drifted_when_that_las
     assert then["p"] < first["p"]
     assert then["ratio"] > 3
     assert then["cusum"][-1] > then["cusum"][-3] > 0
-    assert line.said[ONCE].changed
-    assert line.said[TWICE].changed
 
 
 def test_a_reason_is_a_test_or_says_what_changed_in_the_airport_s_inputs(line: Line) -> None:
@@ -261,7 +258,6 @@ def test_a_new_check_without_a_new_actual_holds_the_verdict(line: Line) -> None:
     assert line.row("2021-10-25", "A00")["p"] == line.row(TWICE, "A00")["p"]
     assert line.row("2021-10-25", "A00")["why"].startswith("not tested: no new actual since the check as of 2021-10-24")
     assert line.said["2021-10-25"].counts["tested"] == 0
-    assert not line.said["2021-10-25"].changed
     assert line.said["2021-10-25"].note == ""
 
 
@@ -283,7 +279,6 @@ def test_a_wrong_value_that_is_corrected_is_tested_again_at_once(line: Line, tmp
     other.check("2021-10-26")
     row = other.row("2021-10-26", JUMPS)
     assert (row["tested"], row["drifted"], row["severity"], row["cycle"]) == (True, False, "none", "2021-10-18")
-    assert other.said["2021-10-26"].changed
     assert other.row("2021-10-26", BROKEN)["fault"] == ""
 
 

@@ -118,6 +118,13 @@ def test_asks_that_no_newer_model_answers_are_waited_for_and_counted(story: Stor
     assert found == [Past(), *(Past(waiting=True, unheard=n) for n in (1, 2, 3))]
 
 
+def test_however_often_one_looks_at_a_cycle_it_is_one_ask(story: Story) -> None:
+    story.release(end(0), 1)
+    for days in (0, 1, 2, 3):
+        story.asks(end(2, days), cycle=week(2))
+    assert story.past(end(3)) == Past(waiting=True, unheard=1)
+
+
 def test_what_is_escalated_or_above_the_budget_is_no_ask_and_breaks_no_row_of_them(story: Story) -> None:
     for number, action in enumerate([RETRAIN, WAIT, RETRAIN, ESCALATE]):
         story.asks(end(number), action=action)

@@ -222,13 +222,13 @@ def test_of_a_pinned_method_that_was_fitted_and_of_one_that_nobody_pinned_there_
 
 def test_an_airport_that_takes_too_long_has_failed_with_the_setting_to_raise(ws: Workspace, compete: Compete) -> None:
     def endless(series: Series, horizon: int) -> Values:
-        time.sleep(30)
+        time.sleep(300)
         return straight(series, horizon)
 
     compete(endless)
     started = time.monotonic()
     assert made(ws, seconds=0.3)(history()).status == FAILED
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 100
     assert failure(ws).reason == "tuning: not done after 0.3 s; raise search.seconds_per_airport"
 
 

@@ -1,8 +1,9 @@
-"""What a text says: dates, instants and numbers, read as people write them and never guessed at."""
+"""What a text says: dates, instants, numbers and addresses, read as people write them and never guessed at."""
 
 import re
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,12 @@ _TIME = r"([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(?:Z|[+-][0-9]{2}(?:
 ISO = rf"^([0-9]{{4}})(-?)([0-9]{{2}})(?:\2([0-9]{{2}})(?:[T ]{_TIME})?)?$"
 _DIGITS = r"(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)"
 _NUMBER = rf"[+-]?(?:{_DIGITS}(?:e[+-]?[0-9]+)?|nan|inf|infinity)"
+
+
+def without_user(address: str) -> str:
+    """An address as it may be shown, and as `urlopen` takes it: without the user and password that may be in it."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else address
 
 
 def check_date_format(date_format: str) -> None:

@@ -5,7 +5,7 @@ same. Without a new actual there is no new test: then the verdict of the check b
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -36,16 +36,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a check said. `rows`: one an airport, sorted, SHOWN first. `world`: of the fleet as a whole. `changed`:
-    whether the world, an airport that is not well, or what is done about one, is another than in the check before.
-    `note`: why nobody could be tested, and when that will be; else ""."""
+    """What a check said. `rows`: one an airport, sorted, SHOWN first. `world`: of the fleet as a whole. `note`:
+    why nobody could be tested, and when that will be; else ""."""
 
     check_key: str
     as_of: str
     rows: list[Row]
     world: Row
     counts: dict[str, int]
-    changed: bool
     note: str = ""
 
 
@@ -91,7 +89,6 @@ def check(ws: Workspace, as_of: pd.Timestamp) -> Checked:
         rows=rows,
         world=world,
         counts=_counts(rows),
-        changed=_news(rows, world) != (_news(before.rows.values(), before.world) if before else _news([], {})),
         note=_note(ws, known, rules, rows),
     )
     settings = ws.settings.drift.model_dump(mode="json")
@@ -253,11 +250,3 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
         "fault": severities.count(FAULT),
         **{name: sum(row["action"] == name for row in rows) for name in ACTIONS},
     }
-
-
-def _news(rows: Iterable[Row], world: Row) -> dict[str, Any]:
-    """What a person would be told: numbers alone are no news."""
-    told = ("severity", "fault", "action", "pinned")
-    well = (NONE, "", policy.NONE, "")
-    found = {row["airport"]: tuple(row[name] for name in told) for row in rows}
-    return {"": bool(world.get("alert")), **{airport: one for airport, one in found.items() if one != well}}

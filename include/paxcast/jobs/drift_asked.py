@@ -179,8 +179,9 @@ class _Story:
             return Past(pinned=pinned, quiet=longest if over else quiet) if pinned else Past()
         answers = [self._answer(ask, until) for ask in asks]
         made = {answer.version for answer in answers if answer is not None}
-        unheard = next((k for k, answer in enumerate(reversed(answers)) if answer is not None), len(answers))
-        return Past(len(made), answers[-1] is None, pinned, quiet, unheard)
+        heard = max((k for k, answer in enumerate(answers) if answer is not None), default=-1)
+        unheard = {ask.cycle for ask in asks[heard + 1 :]}  # however often one looked at a cycle
+        return Past(len(made), answers[-1] is None, pinned, quiet, len(unheard))
 
     def stretches(self, until: pd.Timestamp) -> Iterator[Stretch]:
         back = CYCLE[self.frequency] * (self.released.ws.settings.drift.window - 1)

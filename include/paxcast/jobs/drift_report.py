@@ -22,7 +22,7 @@ from paxcast.core.drift import residuals
 from paxcast.core.errors import ConfigurationError
 from paxcast.core.identity import bucket
 from paxcast.jobs import histories, releases, score
-from paxcast.jobs.notice import NONE, WORST_FIRST
+from paxcast.jobs.notice import NONE, WORST_FIRST, run_of
 from paxcast.jobs.sentences import share
 from paxcast.jobs.workspace import Workspace
 
@@ -31,7 +31,7 @@ MOST_CHARTS = 30
 CYCLES = 26  # in a chart
 MOST_LETTERS = 300  # of a cell: with every airport of a large fleet in trouble the page stays one that opens
 COLUMNS = ("airport", "severity", "p", "q", "ratio", "reasons", "action", "why")
-FAULT, PAGE = "fault", "index.html"
+PAGE = "index.html"
 BAND = ["yhat", "lo80", "hi80"]
 CUSUM = "CUSUM of its residuals: above zero where more came than was forecast"
 
@@ -66,7 +66,9 @@ def track(ws: Workspace, check_key: str) -> str:
     world = {f"world_{name}": kept["world"][name] for name in ("alert", "p", "shift", "share")}
     numbers = {name: float(value) for name, value in {**kept["counts"], **world}.items() if value is not None}
     registry = Registry(ws.settings.tracking_uri, ws.settings.experiment)
-    return registry.log_check(check_key, tags, numbers, {PAGE: page.decode()})
+    run_id = registry.log_check(check_key, tags, numbers, {PAGE: page.decode()})
+    ws.objects.put(run_of(ws, check_key), {"experiment_id": registry.experiment_id, "run_id": run_id})
+    return run_id
 
 
 def check(ws: Workspace, check_key: str) -> Row:
@@ -88,7 +90,8 @@ def _page(ws: Workspace, check_key: str) -> str:
     kept = check(ws, check_key)
     found = ws.tables.read("drift", [(FLEET, "=", ws.fleet), ("check_key", "=", check_key)])
     rows = worst_first([{str(name): value for name, value in row.items()} for row in found.to_dict("records")])
-    charted = [row for row in rows if row["drifted"] or row["severity"] == FAULT]
+    drifted, broken = ([row for row in rows if is_one(row)] for is_one in (_drifted, _broken))
+    charted = [*drifted, *broken]
     shown = charted[:MOST_CHARTS]
     more = [f"Charts of the {len(shown)} worst of {len(charted)} airports."] if len(charted) > len(shown) else []
     return board.page(
@@ -97,6 +100,14 @@ def _page(ws: Workspace, check_key: str) -> str:
         Table(names=COLUMNS, rows=[_cells(row) for row in rows], menus=("severity", "action")),
         _sections(ws, kept, shown, max(row["cycle"] for row in rows) if rows else ""),
     )
+
+
+def _drifted(row: Row) -> bool:
+    return bool(row["drifted"] and not row["fault"])
+
+
+def _broken(row: Row) -> bool:
+    return bool(row["fault"])
 
 
 def worst_first(rows: Sequence[Row]) -> list[Row]:

@@ -13,8 +13,10 @@ from paxcast.jobs.status import records
 from paxcast.jobs.workspace import Workspace
 
 NONE = "none"  # the severity of an airport that is well, and the action where there is nothing to do
-WORST_FIRST = ("severe", "fault", "moderate", "watch", NONE)  # a fault waits for a person, what is moderate for a run
-SHOWN = 10  # airports in a text
+FAULT = "fault"
+WORST_FIRST = ("severe", FAULT, "moderate", "watch", NONE)  # a fault waits for a person, what is moderate for a run
+SHOWN = 10  # airports in a text, and as many with a fault
+FOR_A_PERSON = ("fallback", "escalate")  # of these it is said why
 MISSED_SHOWN = 5  # checks that could not be told, the newest
 REASONS = 200  # characters of an airport's reasons
 
@@ -49,7 +51,7 @@ class Check:
             *([f"{counts['watch']} to watch"] if counts["watch"] else []),
         ]
         if not found:
-            found = [f"something to do for {len(self.rows)}"] if self.rows else ["quiet again"]
+            found = [f"something to do for {len(self.rows)}"] if self.rows else ["nothing is left to do"]
         return f"{self.fleet}, drift as of {self.as_of}: {', '.join(found)}"
 
 
@@ -75,6 +77,11 @@ def load(ws: Workspace, check_key: str, page: str = "") -> Check:
     )
 
 
+def run_of(ws: Workspace, check_key: str) -> str:
+    """The object that says which run in MLflow the check is."""
+    return f"drift/{ws.fleet}/{check_key}/mlflow.json"
+
+
 def news(alert: bool, airports: Sequence[Sequence[str]]) -> str:
     """The digest of what is news in a check. airports: code, severity, fault and action of those that are not well."""
     return digest({"world": alert, "airports": airports})
@@ -84,10 +91,10 @@ def text(check: Check, missed: Sequence[str], mlflow_run: str) -> str:
     """What people are sent: the world, counts, the worst airports and links. missed: the headlines of earlier checks
     that could not be told; mlflow_run: where the check is in MLflow, if it is."""
     lines = [check.headline, "", _world(check.world), *_counts(check.counts)]
-    if check.rows:
-        lines += ["", "Worst:", *(_airport(row) for row in check.rows[:SHOWN])]
-    if len(check.rows) > SHOWN:
-        lines.append(f"and {len(check.rows) - SHOWN} more")
+    drifted, broken = ([row for row in check.rows if (row["severity"] == FAULT) == is_one] for is_one in (False, True))
+    for name, rows in (("Worst", drifted), ("Faults in the data", broken)):
+        lines += ["", f"{name}:", *(_airport(row) for row in rows[:SHOWN])] if rows else []
+        lines += [f"and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
     links = [f"{name}: {place}" for name, place in (("Page", check.page), ("MLflow", mlflow_run)) if place]
     lines += ["", *links] if links else []
     return "\n".join([*lines, *_not_told(missed)]) + "\n"
@@ -122,7 +129,8 @@ def _counts(counts: dict[str, int]) -> list[str]:
 def _airport(row: dict[str, Any]) -> str:
     reasons = "; ".join([*([row["fault"]] if row["fault"] else []), *json.loads(row["reasons"])])
     shown = reasons if len(reasons) <= REASONS else f"{reasons[: REASONS - 3]}..."
-    return f"{row[AIRPORT]}: {row['severity']}, q {_number(row['q'], '.2g')}, {shown or '-'}; action: {row['action']}"
+    action = f"{row['action']} ({row['why']})" if row["action"] in FOR_A_PERSON else row["action"]
+    return f"{row[AIRPORT]}: {row['severity']}, q {_number(row['q'], '.2g')}, {shown or '-'}; action: {action}"
 
 
 def _not_told(missed: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Notify: tell people what a drift check found, once a channel, and only what is news to that channel.
 
-told/FLEET/CHANNEL/INSTANT-NUMBER.json   what a channel was told, put there once it was: compared with by the next check
+told/FLEET/CHANNEL/INSTANT-NUMBER.json   what a channel was told, put there once it was, or what was no news to it:
+                                         compared with by the next check
 untold/FLEET/CHANNEL/INSTANT.json        that a check could not be told; goes with the next one that can
 
 News is another verdict on the world, or another severity, fault or action of an airport, than the channel was told
@@ -16,10 +17,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from paxcast.adapters import notification
-from paxcast.adapters.mlflow_registry import Registry
-from paxcast.adapters.mlflow_registry.connection import reaching
 from paxcast.adapters.notification import SMTP_URL, WEBHOOK_URL, Mail
 from paxcast.core.errors import ConfigurationError, InfrastructureError, PaxcastError
+from paxcast.core.written import without_user
 from paxcast.jobs import notice
 from paxcast.jobs.notice import Check
 from paxcast.jobs.workspace import Workspace
@@ -83,6 +83,8 @@ def notify(ws: Workspace, check_key: str, page: str) -> Told:
     if failed:
         raise _summed_up(check_key, told, failed)
     unchanged = tuple(channel for channel in found if channel not in due)
+    for channel in unchanged:
+        _no_news(ws, channel, check)
     log.info("%s: told: %s; no news for: %s", check_key, _listed(told), _listed(unchanged))
     return Told(check_key, told, unchanged, refused)
 
@@ -98,6 +100,13 @@ def _news(ws: Workspace, channel: str, check: Check) -> _News | None:
     if check.news == last.get("news", notice.news(False, [])) and not missed:
         return None
     return _News(sum(_instant(name) == check.instant for name in told), tuple(one["headline"] for one in missed))
+
+
+def _no_news(ws: Workspace, channel: str, check: Check) -> None:
+    """Put on record that a channel knows all that the check says: an older one is no news to it from now on."""
+    told = list(ws.objects.names(_folder("told", ws, channel)))
+    if not told or _instant(told[-1]) < check.instant:
+        _put(ws, f"{_folder('told', ws, channel)}/{check.instant}-0000.json", check)
 
 
 def _put(ws: Workspace, name: str, check: Check) -> None:
@@ -126,27 +135,17 @@ def _listed(channels: Sequence[str]) -> str:
 
 
 def _mlflow_run(ws: Workspace, check_key: str) -> str:
-    """Where the check's run in MLflow is; nothing if there is none, or if MLflow does not answer: no message waits for
-    a link."""
-    settings = ws.settings
-    try:
-        registry = Registry(settings.tracking_uri, settings.experiment)
-        with reaching(settings.tracking_uri):
-            query = f"tags.run_key = '{check_key}' and tags.kind = 'drift'"
-            runs = registry.client.search_runs([registry.experiment_id], query, max_results=1)
-    except InfrastructureError:
-        log.warning("%s: MLflow does not answer, so the notification has no link to it", check_key)
-        return ""
-    return place_of(settings.tracking_uri, registry.experiment_id, runs[0].info.run_id) if runs else ""
+    """Where the check's run in MLflow is, as the store says; nothing if there is none. MLflow itself is not asked: no
+    message waits for a link."""
+    kept = ws.objects.get(notice.run_of(ws, check_key))
+    return place_of(ws.settings.tracking_uri, kept["experiment_id"], kept["run_id"]) if kept else ""
 
 
 def place_of(tracking_uri: str, experiment_id: str, run_id: str) -> str:
     """Where to look a run up: on a server its page, without the user and password that may be in the address."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
+    if urlsplit(tracking_uri).scheme not in ("http", "https"):
         return f"run {run_id}"
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{without_user(tracking_uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def _channels(ws: Workspace) -> list[str]:

@@ -68,8 +68,8 @@ def _instant(dag_run: Any) -> str:
 
 
 def _triggered_by_drift(dag_run: Any) -> bool:
-    """Whether the run is there for the drifted alone: a drift check's event began it, not its schedule."""
-    return bool(dag_run.run_type == "asset_triggered" and _dates_of_events(dag_run))
+    """Whether the run is there for the drifted alone: an event of drift began it, and no schedule."""
+    return bool(dag_run.run_type == "asset_triggered")
 
 
 def _dates_of_events(dag_run: Any) -> list[str]:

@@ -69,9 +69,15 @@ def track(fleet: str, checked: Checked) -> str:
 
 
 def notify(fleet: str, checked: Checked, page: str | None) -> None:
-    """Tell people, if there is news to them. Red if a channel could not be told; a retry tells that one alone."""
-    from airflow.sdk import get_current_context
+    """Tell people, if there is news to them. Red if a channel could not be told; a retry tells that one alone.
 
+    What a backfill finds in the past is no news to anybody.
+    """
+    from airflow.sdk import get_current_context
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    if dag_run.is_backfill():
+        raise AirflowSkipException("a check of a backfill is told to nobody")
     from paxcast.orchestration.notifier import DriftNotifier
 
     DriftNotifier(fleet=fleet, check_key=checked["check_key"], page=page or "")(get_current_context())

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 from mlflow.exceptions import MlflowException
 
 from paxcast.core.errors import InfrastructureError
+from paxcast.core.written import without_user
 
 ANSWERS = 5.0  # seconds in which a server says that it is there, however busy it is with other requests
 
@@ -35,7 +36,7 @@ def answering(tracking_uri: str) -> None:
     if urlparse(tracking_uri).scheme not in ("http", "https"):
         return
     try:
-        with urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=ANSWERS):
+        with urlopen(f"{without_user(tracking_uri).rstrip('/')}/health", timeout=ANSWERS):
             return
     except HTTPError:
         return
@@ -45,8 +46,8 @@ def answering(tracking_uri: str) -> None:
 
 def _advice(tracking_uri: str, what: object) -> str:
     return (
-        f"MLflow at {tracking_uri}: {what}. Check that it runs and that MLFLOW_TRACKING_URI is right; nothing is "
-        "refitted by trying again"
+        f"MLflow at {without_user(tracking_uri)}: {what}. Check that it runs and that MLFLOW_TRACKING_URI is "
+        "right; nothing is refitted by trying again"
     )
 
 

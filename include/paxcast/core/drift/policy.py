@@ -1,7 +1,7 @@
 """What is done about drift: retrain once, then the best simple method, then a person. A fault is never retrained.
 
     drifted ──> retrain ──still──> fallback: one simple method ──still──> escalate
-                   ╰─ three times asked for and not done ─────────────────────^
+                   ╰─ asked for in three cycles and not done ─────────────────^
 
 An *episode* is all of that at one airport, up to the eighth quiet cycle after the newest model that was asked for. What
 an airport did in its present one is told from the records of earlier checks, see jobs/drift_asked.py.
@@ -16,7 +16,7 @@ from paxcast.core.drift.feed import Fault
 RETRAIN, FALLBACK, ESCALATE, WAIT, ALERT, NONE = "retrain", "fallback", "escalate", "wait", "alert", "none"
 ASKS = (RETRAIN, FALLBACK)  # the actions that ask for another model, and that the budget limits
 QUIET = 8  # own cycles without a flag, after which an episode is over
-IN_VAIN = 3  # asks in a row that nothing came of, after which a person is asked instead
+IN_VAIN = 3  # own cycles in a row in which it was asked for and nothing came of it, after which a person is asked
 SEVERITY = {"severe": 0, "moderate": 1}  # the worst first
 REASON = "drift"  # what the reason of a retraining begins with
 
@@ -42,7 +42,7 @@ class Past:
 
     `asked`: how often another model was asked for and made; `waiting`: one was asked for, and is not in force yet;
     `pinned`: the simple method it was put on, "" if none; `quiet`: own cycles in a row without a flag since the model
-    that was asked for last; `unheard`: asks in a row that nothing came of.
+    that was asked for last; `unheard`: own cycles in a row in which one was asked for, and nothing came of it.
     """
 
     asked: int = 0
@@ -115,7 +115,7 @@ def _wanted(verdict: Drifting, past: Past, simple: str) -> Action:
     if not verdict.drifted:
         return Action(airport, NONE, _ended(past), pinned)
     if past.unheard >= IN_VAIN:
-        return Action(airport, ESCALATE, f"{why}; asked for {past.unheard} times, and no newer model came", pinned)
+        return Action(airport, ESCALATE, f"{why}; asked for in {past.unheard} cycles, and no newer model came", pinned)
     if pinned and not past.waiting:
         return Action(airport, ESCALATE, f"{why}, of {pinned} alone too: a person has to look", pinned)
     if pinned:
