@@ -7,12 +7,15 @@ key. Every table is partitioned by fleet, so a read of one fleet never opens ano
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, eq, ge, gt, le, lt, ne
 from pathlib import Path
 from typing import Any, TypeVar
 
 import obstore
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from obstore.store import from_url
@@ -83,6 +86,10 @@ PARTITIONS = {"observations": [FLEET, "bucket"], "forecasts": [FLEET, "bucket"],
 TRAVELLED = {"observations"}  # old versions are read; delta-rs would drop their log at every 100th commit, 30 days on
 
 Filter = tuple[str, str, Any]
+COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    **{"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge},
+    "in": lambda field, values: field.isin(values),
+}
 Made = TypeVar("Made")
 
 
@@ -121,8 +128,7 @@ class DeltaStore:
         """
         try:
             found = DeltaTable(self._uri(table), version=version)
-            files = self._filesystem(table)
-            return _frame(found.to_pyarrow_table(columns=columns, filters=list(filters) or None, filesystem=files))
+            return _frame(_rows(found, self._filesystem(table), filters, columns))
         except (DeltaError, FileNotFoundError) as err:
             newest = self.version(table)  # raises if the store is what does not answer
             if newest < 0:
@@ -249,6 +255,23 @@ class DeltaStore:
     def _url(self, table: str) -> str:
         uri = self._uri(table)
         return uri if "://" in uri else Path(uri).resolve().as_uri()
+
+
+def _rows(
+    found: DeltaTable, files: FileSystem | None, filters: Sequence[Filter], columns: list[str] | None
+) -> pa.Table:
+    try:
+        return found.to_pyarrow_table(columns=columns, filters=list(filters) or None, filesystem=files)
+    except pa.ArrowNotImplementedError:
+        # What delta-rs wrote anew, in a removal for one, holds texts as views, which pyarrow compares with nothing.
+        dataset = found.to_pyarrow_dataset(filesystem=files)
+        partitions = found.metadata().partition_columns
+        texts = {f.name for f in dataset.schema if f.type == TEXT and f.name not in partitions}
+        passes = [
+            COMPARED[op](ds.field(name).cast(TEXT) if name in texts else ds.field(name), value)
+            for name, op, value in filters
+        ]
+        return dataset.to_table(columns=columns, filter=reduce(and_, passes))
 
 
 def _frame(arrow: pa.Table) -> pd.DataFrame:
