@@ -1,7 +1,8 @@
 """Drift on simulated fleets whose truth is known: false alarms, false discoveries and power, beside what people use.
 
     required    3,000 airports, 60 of which get worse by 1.8 standard deviations of their loss: what is found within 8
-                weeks, and what share of it is false, at each weekly check and over the 8 weeks together
+                weeks, and what share of it is false, at each weekly check and over the 8 weeks together. Worse by a
+                shift of their errors; and, a tenth of the repetitions, by a wider spread of them
     worlds      the same in other worlds: autocorrelated errors, heavy tails, seasons and trends in the errors, shocks
                 that all share, single wild weeks; and a year of weekly checks in which nothing changes
     others      KS at 5 %, PSI above 0.25, a plain CUSUM (0.5, 5), and with --river ADWIN and Page-Hinkley as river has
@@ -47,6 +48,7 @@ WIDE = 1.2816  # half of an 80 % interval, in standard deviations
 BINS = 10
 EIGHTY = 80  # airports that slow methods look at
 YEAR = 52
+SHIFT, SPREAD = "shift", "spread"  # how an airport gets worse
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,21 @@ def errors(world: World, weeks: int, rng: np.random.Generator) -> Array:
     return wild
 
 
-def changed(values: Array, rng: np.random.Generator) -> Array:
-    """The same with the first CHANGED airports worse in the last WEEKS: moved up or down until the mean loss is higher
-    by WORSE of its standard deviations."""
+def changed(values: Array, rng: np.random.Generator, by: str = SHIFT) -> Array:
+    """The same with the first CHANGED airports worse in the last WEEKS: moved up or down, or spread wider, until the
+    mean loss is higher by WORSE of its standard deviations."""
     loss = np.abs(values)
     wanted = loss.mean() + WORSE * loss.std()
     low, high = 0.0, 10.0
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if np.abs(values + middle).mean() < wanted else (low, middle)
+        now = np.abs(values + middle) if by == SHIFT else loss * (1 + middle)
+        low, high = (middle, high) if now.mean() < wanted else (low, middle)
     moved = values.copy()
-    moved[:CHANGED, -WEEKS:] += low * rng.choice([-1.0, 1.0], (CHANGED, 1))
+    if by == SHIFT:
+        moved[:CHANGED, -WEEKS:] += low * rng.choice([-1.0, 1.0], (CHANGED, 1))
+    else:
+        moved[:CHANGED, -WEEKS:] *= 1 + low
     return moved
 
 
@@ -171,11 +177,11 @@ def of_river(name: str, values: Array) -> Found:
 # --- one repetition
 
 
-def discoveries(world: World, weeks: int, seed: int) -> dict[str, float]:
+def discoveries(world: World, weeks: int, by: str, seed: int) -> dict[str, float]:
     """Weekly checks in the WEEKS after a change, and `weeks` of them in which nothing changed."""
     rng = np.random.default_rng([seed, len(world.name), int(world.rho * 10)])
     quiet = errors(world, LOOKED_AT + max(weeks, WEEKS), rng)
-    moved = changed(quiet, rng)
+    moved = changed(quiet, rng, by)
     end = quiet.shape[1]
     ever, at_checks = np.zeros(AIRPORTS, dtype=bool), []
     for week in range(2, WEEKS + 1):
@@ -253,12 +259,17 @@ def main() -> None:
         methods |= {"ADWIN": partial(of_river, "ADWIN"), "Page-Hinkley": partial(of_river, "PageHinkley")}
     required = replace(WORLDS[0], name="required")
     result: dict[str, Any] = {
-        "required": repeated(partial(discoveries, required, 0), asked.repetitions, asked.processes, "required"),
+        **{
+            f"required, {by}": repeated(
+                partial(discoveries, required, 0, by), times, asked.processes, f"required, {by}"
+            )
+            for by, times in ((SHIFT, asked.repetitions), (SPREAD, max(asked.repetitions // 10, 1)))
+        },
         "worlds": {},
         "others": {},
     }
     for world in WORLDS:
-        job = partial(discoveries, world, asked.weeks)
+        job = partial(discoveries, world, asked.weeks, SHIFT)
         result["worlds"][world.name] = repeated(job, asked.others, asked.processes, world.name)
         result["others"][world.name] = beside(world, methods, 0)
         say(f"{world.name}: {result['others'][world.name]}")

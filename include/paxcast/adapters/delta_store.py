@@ -89,6 +89,7 @@ Filter = tuple[str, str, Any]
 COMPARED: dict[str, Callable[[Any, Any], Any]] = {
     **{"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge},
     "in": lambda field, values: field.isin(values),
+    "not in": lambda field, values: ~field.isin(values),
 }
 Made = TypeVar("Made")
 

@@ -64,13 +64,16 @@ def check(ws: Workspace, as_of: pd.Timestamp) -> Checked:
     Raises ConfigurationError where nothing was ingested yet, or nothing was released by then.
     """
     known, before, rules = evidence.gather(ws, as_of), drift_kept.before(ws, as_of), rules_of(ws)
-    faults = _faults(ws, known)
+    faults = _faults(ws, known, before)
     panel = residuals.of_some(known.panel, {*known.panel.airports} - {*faults})
     judged = verdicts.judge(panel, rules)
     told = _held(judged.airports, panel, known, before)
     every = [fault for own in faults.values() for fault in own]
     past = drift_asked.past(ws, as_of)
     actions = policy.act(tuple(told.values()), every, past, known.simple, ws.settings.drift.budget)
+    looked_back = drift_kept.looks_back(ws, as_of)
+    if looked_back:
+        actions = policy.undone(actions)
     rows = _rows(
         ws,
         known,
@@ -92,7 +95,13 @@ def check(ws: Workspace, as_of: pd.Timestamp) -> Checked:
         note=_note(ws, known, rules, rows),
     )
     settings = ws.settings.drift.model_dump(mode="json")
-    beside = {"world": world, "counts": found.counts, "data_version": known.data_version, "settings": settings}
+    beside = {
+        "looked_back": looked_back,
+        "world": world,
+        "counts": found.counts,
+        "data_version": known.data_version,
+        "settings": settings,
+    }
     drift_kept.keep(ws, as_of, rows, beside)
     return found
 
@@ -106,13 +115,23 @@ def rules_of(ws: Workspace) -> Rules:
 # --- what is said of the airports
 
 
-def _faults(ws: Workspace, known: Evidence) -> dict[str, list[Fault]]:
+def _faults(ws: Workspace, known: Evidence, before: Kept | None) -> dict[str, list[Fault]]:
     found: dict[str, list[Fault]] = {}
     absent, window = ws.settings.source.absent, ws.settings.drift.window
-    for fault in feed.faults(known.history, known.frequency, absent, known.newest, window=window):
+    begun = _begun(before) if before else {}
+    for fault in feed.faults(known.history, known.frequency, absent, known.newest, window=window, begun=begun):
         if not ws.settings.excluded(fault.airport):
             found.setdefault(fault.airport, []).append(fault)
     return found
+
+
+def _begun(before: Kept) -> dict[str, str]:
+    """By airport since when the check before found values wrong, as `_row` writes it."""
+    wrong = {airport: row for airport, row in before.rows.items() if row["fault"] in (feed.UNIT, feed.TOTAL)}
+    return {
+        a: min(reason.split(EXPLAINED)[0][-len("2020-01-01") :] for reason in row["reasons"])
+        for a, row in wrong.items()
+    }
 
 
 def _held(judged: Sequence[Verdict], panel: Panel, known: Evidence, before: Kept | None) -> dict[str, Verdict]:

@@ -8,6 +8,7 @@ earlier dates: so a check that is repeated, after the run that it asked for, fin
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -152,14 +153,34 @@ class _Released:
 
     def _of(self, release_id: str) -> dict[str, _Model]:
         if release_id not in self.models:
-            release = releases.load(self.ws, release_id)
-            entries = [e for e in release.entries if e.airport in self.airports] if release else []
+            kept = _entries(self.ws, release_id)
             self.models[release_id] = {
-                e.airport: _Model(calendar.parse_as_of(e.as_of), e.version, e.candidate)
-                for e in entries
-                if (e.airport, e.version) not in self.gone
+                airport: _Model(calendar.parse_as_of(as_of), version, candidate)
+                for airport, as_of, version, candidate in kept
+                if airport in self.airports and (airport, version) not in self.gone
             }
         return self.models[release_id]
+
+
+def remember(ws: Workspace, release_ids: Sequence[str]) -> None:
+    """Keep of releases that are to be removed what they answered: the models of airports that a check asked for."""
+    asked = set(_airports(ws, [("action", "in", list(ASKS))])) if release_ids else set()
+    for release_id in release_ids:
+        models = [one for one in _entries(ws, release_id) if one[0] in asked]
+        if models:
+            ws.objects.put(_memory(ws, release_id), {"models": models})
+
+
+def _entries(ws: Workspace, release_id: str) -> list[list[Any]]:
+    """Airport, as_of, version and candidate of each model in a release; of one that is gone, as `remember` kept it."""
+    release = releases.load(ws, release_id)
+    if release is not None:
+        return [[e.airport, e.as_of, e.version, e.candidate] for e in release.entries]
+    return list((ws.objects.get(_memory(ws, release_id)) or {"models": []})["models"])
+
+
+def _memory(ws: Workspace, release_id: str) -> str:
+    return f"answers/{ws.fleet}/{release_id}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +267,6 @@ def _stories(ws: Workspace, as_of: pd.Timestamp) -> Iterator[_Story]:
         return
     earlier = {a: [row for row in rows if row.as_of < as_of] for a, rows in _rows(ws, airports).items()}
     records = sorted(releases.publications(ws), key=lambda record: (record.as_of, record.number))
-    released = _Released(ws, frozenset(airports), records, releases.withdrawn(ws))
+    released = _Released(ws, frozenset(airports), records, set(releases.withdrawn_since(ws, as_of)))
     frequency = histories.frequency(ws)
     yield from (_Story(airport, rows, released, frequency) for airport, rows in sorted(earlier.items()) if rows)

@@ -13,7 +13,7 @@ import pandas as pd
 from paxcast.adapters.delta_store import TABLES, Filter
 from paxcast.core import calendar
 from paxcast.core.columns import AIRPORT, FLEET
-from paxcast.jobs import drift_asked
+from paxcast.jobs import drift_asked, releases
 from paxcast.jobs.drift_asked import TABLE
 from paxcast.jobs.evidence import SECOND
 from paxcast.jobs.status import records
@@ -45,10 +45,22 @@ def keep(ws: Workspace, as_of: pd.Timestamp, rows: Sequence[Row], said: Row) -> 
     key = check_key(ws.fleet, as_of)
     names = {"check_key": key, "as_of": calendar.as_of_text(as_of)}
     own = {FLEET: ws.fleet, "run_key": key, **names}
-    frame = pd.DataFrame([{**row, **own, **{name: json.dumps(row[name]) for name in LISTS}} for row in rows])
-    ws.tables.replace(TABLE, frame[TABLES[TABLE].names], {FLEET: ws.fleet, "check_key": key})
+    every = [{**row, **own, **{name: json.dumps(row[name]) for name in LISTS}} for row in rows]
+    frame = pd.DataFrame(every, columns=TABLES[TABLE].names)
+    ws.tables.replace(TABLE, frame, {FLEET: ws.fleet, "check_key": key})
     page = (ws.objects.get(_name(ws, as_of)) or {}).get("page", "")
     ws.objects.put(_name(ws, as_of), {**names, **said, "page": page})
+
+
+def looks_back(ws: Workspace, as_of: pd.Timestamp) -> bool:
+    """Whether a check was, or would be, first made when the fleet had been released or checked for a later date: one
+    of the past, by hand or by a backfill, which nobody acts on."""
+    kept = ws.objects.get(_name(ws, as_of))
+    if kept is not None:
+        return bool(kept.get("looked_back", False))
+    newest = drift_asked.newest_check(ws)
+    released = max((record.as_of for record in releases.publications(ws)), default=as_of)
+    return released > as_of or (newest is not None and newest > as_of)
 
 
 def before(ws: Workspace, as_of: pd.Timestamp) -> Kept | None:

@@ -96,7 +96,7 @@ def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
     over = _cycles(ws, newest, code)
     asked = _Asked(as_of, version, entries, over, newest, _spoken(ws, as_of, release, over))
     seen = _Seen()
-    slices = math.ceil(len(asked.spoken) / FORECASTS_AT_ONCE)
+    slices = max(1, math.ceil(len(asked.spoken) / FORECASTS_AT_ONCE))
     for first in range(min(slices, BUCKETS)):
         _look_at(ws, list(range(first, BUCKETS, slices)), asked, seen)
     history = pd.concat(seen.known).sort_values([AIRPORT, DS], ignore_index=True)
@@ -135,7 +135,12 @@ def _release(ws: Workspace, as_of: pd.Timestamp) -> Release:
 
 
 def _newest(ws: Workspace, as_of: pd.Timestamp, version: int) -> pd.Timestamp:
+    """The newest period that any airport has, but one that is excluded, or in a row of a day that is still to come."""
     known_then: list[Filter] = [(FLEET, "=", ws.fleet), (KNOWN_AT, "<=", as_of.to_pydatetime())]
+    known_then.append((DS, "<=", as_of.tz_localize(None).to_pydatetime()))
+    left_out = sorted(airport for airport in ws.settings.overrides if ws.settings.excluded(airport))
+    if left_out:
+        known_then.append((AIRPORT, "not in", left_out))
     return pd.Timestamp(ws.tables.read("observations", known_then, [DS], version)[DS].max())
 
 
@@ -153,7 +158,7 @@ def _spoken(ws: Workspace, as_of: pd.Timestamp, release: Release, over: Cycles) 
     """Every forecast that releases published up to `as_of` hold, of which any period may lie in the cycles: columns
     airport, run_key, checksum; made, number, in_force, since as `residuals.one_each` asks for them; present, whether
     the release in force holds it."""
-    in_force, gone = {record.number for record in releases.succession(ws)}, _gone(ws, as_of)
+    in_force, gone = {record.number for record in releases.succession(ws)}, releases.withdrawn_since(ws, as_of)
     found: dict[tuple[str, str, str], list[Any]] = {}
     for record in _publications(ws, as_of, release, over):
         for e in releases.entries(ws, record.release_id) or ():
@@ -179,22 +184,6 @@ def _publications(ws: Workspace, as_of: pd.Timestamp, release: Release, over: Cy
         if record.as_of <= as_of
         and (record.as_of >= began or record.number in before or record.release_id == release.release_id)
     ]
-
-
-def _gone(ws: Workspace, as_of: pd.Timestamp) -> dict[tuple[str, int], pd.Timestamp]:
-    """(airport, version) of all that was rolled back, as `releases.withdrawn` has it, and the as_of from which the
-    release counts that took its place."""
-    found: dict[tuple[str, int], pd.Timestamp] = {}
-    for record in releases.publications(ws):
-        if record.instead_of is None or record.as_of > as_of:
-            continue
-        before, after = (
-            {(e.airport, e.version) for e in releases.entries(ws, one) or ()}
-            for one in (record.instead_of, record.release_id)
-        )
-        found = {pair: since for pair, since in found.items() if pair not in after}
-        found |= {pair: record.as_of for pair in before - after if pair not in found}
-    return found
 
 
 # --- some airports after others

@@ -22,7 +22,7 @@ from paxcast.core.columns import AIRPORT, FLEET, RUN_KEY
 from paxcast.core.errors import LeaseHeld
 from paxcast.core.outcome import OK
 from paxcast.core.release import part_key
-from paxcast.jobs import lease, retention
+from paxcast.jobs import drift_asked, lease, retention
 from paxcast.jobs.retention import Aliases, Whys
 from paxcast.jobs.workspace import Workspace
 from paxcast.sections import RetentionSettings
@@ -143,6 +143,7 @@ class _Work:
             return
         with lease.alone(self.ws, lease.PUBLISH, "prune"):
             self.due = self._decided()
+            drift_asked.remember(self.ws, self.due.releases)
             self._remove(self._maps())
 
     def trials(self) -> None:

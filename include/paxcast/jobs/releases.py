@@ -125,6 +125,20 @@ def withdrawn(ws: Workspace) -> set[tuple[str, int]]:
     return found
 
 
+def withdrawn_since(ws: Workspace, as_of: pd.Timestamp) -> dict[tuple[str, int], pd.Timestamp]:
+    """What `withdrawn` tells, as known at an instant, and from which as_of the releases count that took its place."""
+    found: dict[tuple[str, int], pd.Timestamp] = {}
+    for record in publications(ws):
+        if record.instead_of is None or record.as_of > as_of:
+            continue
+        before, after = (
+            {(e.airport, e.version) for e in entries(ws, one) or ()} for one in (record.instead_of, record.release_id)
+        )
+        found = {pair: since for pair, since in found.items() if pair not in after}
+        found |= {pair: record.as_of for pair in before - after if pair not in found}
+    return found
+
+
 def _versions(release: Release | None) -> set[tuple[str, int]]:
     return {(e.airport, e.version) for e in release.entries} if release else set()
 

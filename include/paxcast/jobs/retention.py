@@ -141,12 +141,12 @@ def keep_checks(ws: Workspace, written: Mapping[str, pd.Timestamp], limit: pd.Ti
 
 def _open_since(ws: Workspace, asks: Mapping[pd.Timestamp, set[str]]) -> pd.Timestamp:
     """When the first of the drift episodes began that are not over; EVER without any. asks: who was asked for when."""
-    first = EVER
-    for airport in drift_asked.past(ws, EVER):
-        for instant in sorted((at for at, airports in asks.items() if airport in airports), reverse=True):
+    first, still_open = EVER, set(drift_asked.past(ws, EVER))
+    for instant in sorted(asks, reverse=True):
+        asked = still_open & asks[instant]
+        if asked:
             first = min(first, instant)
-            if airport not in drift_asked.past(ws, instant):  # it was in none before
-                break
+            still_open -= asked - set(drift_asked.past(ws, instant))  # who was in none before
     return first
 
 

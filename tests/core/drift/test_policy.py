@@ -91,7 +91,7 @@ def test_after_three_asks_in_vain_a_person_is_asked_instead(pinned):
     assert still == [asked, asked, asked, ESCALATE, ESCALATE]
     action = one(Verdict("AAA"), Past(waiting=True, pinned=pinned, unheard=IN_VAIN))
     assert action.pinned == pinned
-    assert "asked for 3 times" in action.why
+    assert "asked for in 3 cycles" in action.why
 
 
 def test_a_fallback_lasts_until_the_airport_was_quiet_for_eight_of_its_cycles():

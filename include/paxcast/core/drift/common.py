@@ -18,13 +18,16 @@ LEAST = 8  # earlier cycles that tell how the median usually moves
 CHANCE = 1e-3  # that an alert is none, a cycle
 SPREADS = 0.5  # that half of the airports must be off by: less is nobody's alert, however sure it is
 TIMES = 1.5  # that the median loss must be of the usual, else
+AT_REST = 0.02  # spreads: who is off by less is mostly closed for a season, and has nothing in common with the others
+MOST = 10.0  # times: more width or loss than usual is not taken off
 SIGMA = 1.4826  # of a normal distribution in units of its median absolute deviation
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Whether the world changed. `shift`: the fleet's median residual of the newest cycle, in spreads; `share`: of the
-    airports that did worse than their own usual; `since`: the first cycle of the alert, "" without one."""
+    """Whether the world changed. `cycle`: the newest that most have reported; `shift`: the fleet's median residual of
+    it, in spreads; `share`: of the airports that did worse than their own usual; `since`: the first cycle of the alert,
+    "" without one."""
 
     alert: bool
     p: float | None
@@ -54,23 +57,44 @@ def split(panel: Panel) -> Own:
     if len(panel.airports) < FEW or not width:
         newest = panel.cycles[-1] if panel.cycles else ""
         return Own(panel.residual, panel.loss, panel.outside, World(False, None, 0.0, 0.0, newest, ""))
-    enough = np.sum(np.isfinite(panel.residual), axis=0) >= FEW
-    shift = np.where(enough, _median(panel.residual), 0.0)
-    level = np.where(enough, np.log(_median(panel.loss) + 1e-9), np.nan)
-    apart = np.where(enough, SIGMA * _median(np.abs(panel.residual - shift)), np.nan)
-    wider = np.fmax(
-        1.0, np.nan_to_num(apart / np.nanmedian(apart[:-1]) if np.isfinite(apart[:-1]).any() else 1.0, nan=1.0)
-    )
-    residual = (panel.residual - shift) / wider
+    moves = np.isfinite(panel.residual) & (panel.loss > AT_REST)
+    counts = moves.sum(axis=0)
+    last = _newest_whole(np.isfinite(panel.residual).sum(axis=0))
+    enough = (counts >= FEW) & (np.arange(width) <= last)
+    among = np.where(moves, panel.residual, np.nan)
+    shift = _carried(np.where(enough, _median(among), 0.0), last)
+    level = _carried(np.where(enough, np.log(_median(np.where(moves, panel.loss, np.nan))), np.nan), last)
+    apart = _carried(np.where(enough, SIGMA * _median(np.abs(among - shift)), np.nan), last)
+    before = apart[:last][np.isfinite(apart[:last])]
+    wider = np.clip(np.nan_to_num(apart / np.median(before), nan=1.0), 1.0, MOST) if len(before) else np.ones(width)
+    residual = np.where(moves, (panel.residual - shift) / wider, panel.residual)
     usual = np.nanmedian(level) if np.isfinite(level).any() else 0.0
-    loss = panel.loss / np.exp(np.nan_to_num(level - usual, nan=0.0))
-    missed = np.where(enough, _mean(panel.outside), np.nan)
+    times = np.clip(np.exp(np.nan_to_num(level - usual, nan=0.0)), 1 / MOST, MOST)
+    loss = np.where(moves, panel.loss / times, panel.loss)
+    missed = _carried(np.where(enough, _mean(panel.outside), np.nan), last)
     outside = panel.outside - np.nan_to_num(missed - (np.nanmean(missed) if enough.any() else 0.0), nan=0.0)
-    return Own(residual, loss, outside, _verdict(panel, shift, level, enough))
+    whole = slice(0, last + 1)
+    return Own(residual, loss, outside, _verdict(panel, shift[whole], level[whole], enough[whole], counts))
 
 
-def _verdict(panel: Panel, shift: Array, level: Array, enough: npt.NDArray[np.bool_]) -> World:
-    counts = np.sum(np.isfinite(panel.residual), axis=0)
+def _newest_whole(reported: npt.NDArray[np.int64]) -> int:
+    """The newest cycle that half of the usual number of airports have reported. reported: [T] how many have. What the
+    first few say of a newer one is not what all have in common: until then that cycle is taken to be like this one."""
+    usual = float(np.median(reported[-LEAST:]))
+    whole = np.flatnonzero(reported >= max(FEW, usual / 2))
+    return int(whole[-1]) if len(whole) else len(reported) - 1
+
+
+def _carried(values: Array, last: int) -> Array:
+    """[T] the values up to a cycle, and that cycle's own for all after it."""
+    found = values.copy()
+    found[last + 1 :] = values[last]
+    return found
+
+
+def _verdict(
+    panel: Panel, shift: Array, level: Array, enough: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]
+) -> World:
 
     def said(t: int) -> tuple[bool, float | None]:
         return _alert(shift[: t + 1], level[: t + 1], enough[: t + 1], counts[t])
@@ -79,12 +103,12 @@ def _verdict(panel: Panel, shift: Array, level: Array, enough: npt.NDArray[np.bo
     alert, p = said(newest)
     while alert and first > 0 and said(first - 1)[0]:
         first -= 1
-    usual = np.nanmedian(panel.loss[:, :-1], axis=1) if newest else np.full(len(panel.airports), np.nan)
-    now = panel.loss[:, -1]
+    usual = np.nanmedian(panel.loss[:, :newest], axis=1) if newest else np.full(len(panel.airports), np.nan)
+    now = panel.loss[:, newest]
     known = np.isfinite(now) & np.isfinite(usual)
     share = float(np.mean(now[known] > usual[known])) if known.any() else 0.0
     since = panel.cycles[first] if alert else ""
-    return World(alert, p, float(shift[-1]), share, panel.cycles[-1], since)
+    return World(alert, p, float(shift[-1]), share, panel.cycles[newest], since)
 
 
 def _alert(shift: Array, level: Array, enough: npt.NDArray[np.bool_], airports: int) -> tuple[bool, float | None]:

@@ -3,7 +3,7 @@
 A fault alerts and never retrains, so a real event must not pass for one. All is told from the airports' traffic alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ from paxcast.core.drift.traffic import CYCLE, Array, Counts, Flags, Traffic, fir
 SILENT, UNIT, TOTAL = "silent", "unit", "annual total"
 WINDOWS = 2  # how far back a wrong value may begin that the newest window still holds
 QUIET = {"D": 7, "W": 2, "MS": 2}  # periods behind the newest from which an airport is silent
+MOST_REPORTED = 0.75  # of the airports: who is reported sooner than these is ahead, and others are not late for it
 GONE = 1.5  # seasons: who is silent for longer is not of this fleet any more
 RARE = 0.05  # zeros and absences in two years, below which absence is no habit
 HANDFUL, CROWD = 2, 0.05  # airports, and their share, above which it is the world that stops and not the feed
@@ -35,7 +36,13 @@ class Fault:
 
 
 def faults(
-    history: pd.DataFrame, frequency: str, absent: str, newest: pd.Timestamp, *, window: int = 8
+    history: pd.DataFrame,
+    frequency: str,
+    absent: str,
+    newest: pd.Timestamp,
+    *,
+    window: int = 8,
+    begun: Mapping[str, str] | None = None,
 ) -> tuple[Fault, ...]:
     """The faults of the feed that the airports' newest `window` cycles hold, by airport and begin.
 
@@ -43,9 +50,16 @@ def faults(
     row means, `missing` or `zero`. newest: the newest period that any airport has. A wrong value is a fault as long as
     it is among the airport's newest `window` cycles, whatever followed it. Raises ConfigurationError for an unknown
     frequency.
+
+    begun: by airport since when an earlier check found a value wrong. What is found wrong is put right before what
+    follows is looked at: so a fault is no new level however long it lasts.
     """
     year = calendar.frequency(frequency).year
     held, walked = window * CYCLE[frequency], WINDOWS * window * CYCLE[frequency]
+    earliest = min(begun.values(), default="") if begun else ""
+    if earliest:
+        first, last = calendar.period_number(pd.Series([pd.Timestamp(earliest), newest]), frequency).tolist()
+        walked = max(walked, last - first + 1)
     told = walked + jumps.PAST[frequency] + jumps.YEARS * year + jumps.NEAR[frequency]
     traffic = on_grid(history, frequency, newest, max(told, int((GONE + 2) * year) + QUIET[frequency]))
     found = [*_silent(traffic, absent), *_wrong(traffic, absent, held, walked)]
@@ -59,18 +73,20 @@ def _silent(traffic: Traffic, absent: str) -> Iterator[Fault]:
     given, newest = np.isfinite(traffic.y), traffic.y.shape[1] - 1
     year, least = calendar.frequency(traffic.frequency).year, QUIET[traffic.frequency]
     last = last_true(given)
-    behind = newest - last
+    alive = last[(last >= 0) & (newest - last <= GONE * year)]
+    usual = int(np.quantile(alive, MOST_REPORTED, method="nearest")) if len(alive) else newest
+    behind = usual - last
     silent = (last >= 0) & (behind >= least) & (behind <= GONE * year)
     if absent == "zero":
         regular = _empty_share(traffic.y, year) < RARE
         alone = ~crowded(_stops(given, least) & regular, given, CYCLE[traffic.frequency])
         begin = np.minimum(last + 1, newest)
         silent &= regular[np.arange(len(begin)), begin] & alone[begin]
-    for at in np.flatnonzero(silent):
-        since = traffic.start(int(at), int(last[at]) + 1)
+    for at in np.flatnonzero(silent).tolist():
+        since = traffic.start(at, int(last[at]) + 1)
         detail = (
             f"no row for {_count(int(behind[at]), traffic.frequency)}, since {since}, while others are reported up to "
-            f"{traffic.newest:%Y-%m-%d}; ask the source for them, or exclude the airport if it has closed"
+            f"{traffic.start(at, usual)}; ask the source for them, or exclude the airport if it has closed"
         )
         yield Fault(traffic.airports[at], SILENT, since, detail)
 

@@ -8,7 +8,7 @@ an airport did in its present one is told from the records of earlier checks, se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from paxcast.core.drift.feed import Fault
@@ -18,6 +18,7 @@ ASKS = (RETRAIN, FALLBACK)  # the actions that ask for another model, and that t
 QUIET = 8  # own cycles without a flag, after which an episode is over
 IN_VAIN = 3  # own cycles in a row in which it was asked for and nothing came of it, after which a person is asked
 SEVERITY = {"severe": 0, "moderate": 1}  # the worst first
+SINCE = "nothing is asked for, as the fleet was released or checked for a later date since"
 REASON = "drift"  # what the reason of a retraining begins with
 
 
@@ -92,6 +93,12 @@ def act(
             wanted = wanted if left >= 0 else _waits(wanted, _past(past, airport), budget)
         found[airport] = wanted
     return tuple(found[airport] for airport in sorted(found))
+
+
+def undone(actions: Sequence[Action]) -> tuple[Action, ...]:
+    """The same where nobody is to act any more, as a later release or check is there: nothing is asked for."""
+    still = (NONE, ALERT)
+    return tuple(a if a.action in still else replace(a, action=NONE, why=f"{a.why}; {SINCE}") for a in actions)
 
 
 def _past(past: Mapping[str, Past], airport: str) -> Past:
