@@ -305,6 +305,29 @@ def test_after_its_retraining_the_drifted_airport_alone_is_quiet_again(line: Lin
         assert (row["tested"], row["severity"], row["action"]) == (True, "none", "none")
 
 
+def test_a_check_of_a_day_that_a_later_release_or_check_has_passed_asks_for_nobody(line: Line, tmp_path: Path) -> None:
+    other = line.copy(tmp_path / "back")
+    past = drift_asked.past(other.ws, at(AFTER))
+    said = other.check("2021-10-25T12:00:00Z")  # between two checks that are there
+    row = other.row("2021-10-25T12:00:00Z", JUMPS)
+    assert (row["severity"] in ("moderate", "severe"), row["action"]) == (True, "none")
+    assert row["why"].endswith("nothing is asked for, as the fleet was released or checked for a later date since")
+    assert said.counts["retrain"] == 0
+    assert drift_asked.past(other.ws, at(AFTER)) == past
+    assert other.check("2021-10-25T12:00:00Z") == said
+    assert other.check(TWICE) == line.said[TWICE]  # made when it was the newest, it says what it said
+
+
+def test_a_thousandfold_that_stays_is_a_fault_after_half_a_year_too(line: Line, tmp_path: Path) -> None:
+    other = line.copy(tmp_path / "stays")
+    table = times(weeks(CODES, periods=234, last="2022-06-27"), BROKEN, "2021-10-18", 1000)
+    for as_of in pd.date_range("2021-10-31", "2022-06-26", freq="21D").strftime("%Y-%m-%d"):
+        other.take(as_of, table)
+        other.check(as_of)
+        row = other.row(as_of, BROKEN)
+        assert (row["fault"], row["action"], row["reasons"][0][:22]) == ("unit", "alert", "unit since 2021-10-18:")
+
+
 def test_above_the_budget_airports_wait(line: Line, tmp_path: Path) -> None:
     other = line.copy(tmp_path / "budget")
     settings = other.ws.settings

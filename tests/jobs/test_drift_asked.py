@@ -181,6 +181,18 @@ def test_a_version_that_was_rolled_back_is_gone_until_it_is_put_in_force_again(s
         assert story.past(end(4)) == found
 
 
+def test_what_was_rolled_back_later_was_in_force_as_of_a_check_before(story: Story) -> None:
+    first = story.release(end(0), 1)
+    story.asks(end(2))
+    second = story.release(end(2), 2)
+    before = story.past(end(4)), drift_asked.dropped(story.ws, at(end(4)))
+    target = releases.load(story.ws, first)
+    assert target is not None
+    releases.published(story.ws, target, of=end(6), instead_of=second)
+    assert (story.past(end(4)), drift_asked.dropped(story.ws, at(end(4)))) == before
+    assert story.past(end(7)) == Past(waiting=True, unheard=1)
+
+
 def test_the_order_in_which_rows_and_releases_were_written_is_of_no_account(fleet_of: Make, tmp_path: Path) -> None:
     def written(seed: int) -> tuple[Any, Any]:
         story = Story(fleet_of("W"))

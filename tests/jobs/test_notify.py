@@ -410,9 +410,10 @@ def test_a_message_has_the_world_the_counts_the_airports_and_the_page(by_hook: W
         "To retrain 0, to fall back to a simple method 1, for a person 0, waiting for the budget 1.\n\n"
         "Worst:\n"
         "LFPO: severe, q 0.0012, loss; bias low; level: a third of what it was; action: fallback\n"
-        "LFPG: fault, q -, silent; action: alert\n"
         "LFML: moderate, q 0.05, loss; action: wait\n"
         "LFMN: watch, q 0.2, coverage; action: none\n\n"
+        "Faults in the data:\n"
+        "LFPG: fault, q -, silent; action: alert\n\n"
         f"Page: {PAGE}\n"
     )
 
@@ -451,8 +452,8 @@ def test_the_worst_ten_are_shown_by_severity_then_p_then_code(by_hook: Workspace
 def test_faults_are_shown_beside_what_drifted_however_many_there_are(by_hook: Workspace, hook: Hook) -> None:
     tell(by_hook, DAYS[0], [row("MA"), *(row(f"F{at:02d}", "fault", "alert", fault="unit") for at in range(30))])
     worst, faults = hook.received[0].split("Worst:\n")[1].split("\n\nFaults in the data:\n")
-    assert worst == "MA: moderate, q 0.05, loss; action: retrain"
-    assert faults.splitlines()[9:11] == ["F09: fault, q 0.05, unit; loss; action: alert", "and 20 more"]
+    assert worst == "MA: moderate, q 0.02, loss; action: retrain"
+    assert faults.splitlines()[9:11] == ["F09: fault, q 0.02, unit; loss; action: alert", "and 20 more"]
 
 
 def test_where_a_person_has_to_look_it_is_said_why(by_hook: Workspace, hook: Hook) -> None:

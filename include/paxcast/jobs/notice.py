@@ -129,7 +129,7 @@ def _counts(counts: dict[str, int]) -> list[str]:
 def _airport(row: dict[str, Any]) -> str:
     reasons = "; ".join([*([row["fault"]] if row["fault"] else []), *json.loads(row["reasons"])])
     shown = reasons if len(reasons) <= REASONS else f"{reasons[: REASONS - 3]}..."
-    action = f"{row['action']} ({row['why']})" if row["action"] in FOR_A_PERSON else row["action"]
+    action = f"{row['action']} ({row['why']})" if row["why"] and row["action"] in FOR_A_PERSON else row["action"]
     return f"{row[AIRPORT]}: {row['severity']}, q {_number(row['q'], '.2g')}, {shown or '-'}; action: {action}"
 
 

@@ -128,14 +128,15 @@ def keep_checks(ws: Workspace, written: Mapping[str, pd.Timestamp], limit: pd.Ti
     since = _open_since(ws, {instants[key]: airports for key, airports in asked.items()})
     own, days = ws.settings.drift, CYCLE_DAYS[histories.frequency(ws)]
     reach = instants[newest] - (own.reference + 2 * own.window) * pd.Timedelta(days=days)
+    first = min((instants[key] for key in asked if instants[key] >= reach), default=EVER)
     why = {newest: "is the newest check"}
     for key, instant in instants.items():
         if written[key] > limit:
             why.setdefault(key, YOUNG)
         if instant >= since:
             why.setdefault(key, "tells of an airport that was asked for and is not quiet yet")
-        if key in asked and instant >= reach:
-            why.setdefault(key, "asked for models, and what it was for shall be no evidence again")
+        if instant >= first:
+            why.setdefault(key, "tells what came of models that were asked for, whose reasons are no evidence again")
     return why
 
 

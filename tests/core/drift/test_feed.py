@@ -136,6 +136,16 @@ def test_who_is_silent_for_more_than_a_season_and_a_half_is_not_of_the_fleet_any
 
 
 @pytest.mark.parametrize("absent", ["missing", "zero"])
+def test_who_is_reported_sooner_than_all_others_makes_nobody_silent(absent):
+    series = fleet(20, 120, "W")
+    for airport in list(series)[1:]:
+        series[airport][-2:] = np.nan
+    assert told(history(series, "W"), "W", absent) == ()
+    series["A005"][-4:] = np.nan
+    assert [f.airport for f in told(history(series, "W"), "W", absent)] == ["A005"]
+
+
+@pytest.mark.parametrize("absent", ["missing", "zero"])
 def test_an_airport_that_reports_zeros_is_not_silent(absent):
     series = fleet()
     series["A003"][-8:] = 0
@@ -250,6 +260,22 @@ def test_a_stretch_that_began_before_the_window_is_told_from_its_begin():
     series = fleet()
     series["A003"][-12:-6] *= 1000
     assert marked(told(history(series))) == [("A003", "unit", "2018-01-01")]
+
+
+@pytest.mark.parametrize("absent", ["missing", "zero"])
+@pytest.mark.parametrize("factor", [1000, 10, 0.01])
+def test_values_that_stay_in_another_unit_are_a_fault_for_as_long_as_checks_follow_each_other(factor, absent):
+    series = fleet(10, 300, "W")
+    series["A003"][230:] *= factor
+    whole, begun, seen = history(series, "W"), None, []
+    weeks = sorted(whole["ds"].unique())
+    for newest in weeks[230::3]:
+        rows = whole[whole["ds"] <= newest]
+        found = faults(rows, "W", absent, newest, begun=begun)
+        seen.append(marked(found))
+        begun = {f.airport: f.since for f in found}
+    assert seen[1:] == [[("A003", "unit", str(weeks[230].date()))]] * (len(seen) - 1)
+    assert told(whole, "W", absent) == ()  # who looks for the first time takes it for the level
 
 
 def test_the_newest_cycles_are_the_airports_own_where_absent_means_missing():

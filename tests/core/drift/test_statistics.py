@@ -43,6 +43,21 @@ def test_the_usual_autocorrelation_is_near_the_one_that_made_the_values(rho: flo
     assert float(np.std(found.rho)) < 0.05  # airports alike: what differs is chance, and is drawn together
 
 
+@pytest.mark.parametrize("wild", [20.0, 1e6])
+def test_a_wild_cycle_in_the_reference_is_hardly_seen_in_what_is_usual(wild: float) -> None:
+    values = np.random.default_rng(3).standard_normal((20, 100))
+    hit = values.copy()
+    hit[:, 40] = wild
+    hit[0] = 1.0  # that never changes
+    before, after = statistics.usual(values), statistics.usual(hit)
+    middle = np.median(hit, axis=1)
+    far = middle + 5 * 1.4826 * np.median(np.abs(hit - middle[:, None]), axis=1)
+    tamed = np.where(hit > far[:, None], far[:, None], hit)
+    assert after.mean[1:] == pytest.approx(np.mean(tamed, axis=1)[1:])
+    assert after.mean[0] == pytest.approx(1.0)
+    assert after.sd[1:] == pytest.approx(before.sd[1:], rel=0.25)
+
+
 def test_the_usual_autocorrelation_stays_apart_where_airports_differ() -> None:
     rng = np.random.default_rng(3)
     found = statistics.usual(np.concatenate([ar1(rng, 200, 200, 0.0), ar1(rng, 200, 200, 0.8)]))
