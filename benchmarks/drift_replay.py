@@ -53,7 +53,7 @@ WITHIN = (2, 3, 4, 6)  # months
 LARGE = 5_000  # passengers a month
 NEW_YORK, JFK_FIRST, JFK_LAST = "panynj_monthly.parquet", "1986-12", "2015-12"
 MARKED = {"2001-09": "10", "2001-12": "6", "2002-03": "8", "2004-03": "9", "2008-11": "9"}  # month: annotator
-NEAR = 12  # months after a mark within which it counts as found
+NEAR = 12  # months after a mark within which an alarm is its own
 POLICIES = (
     Policy("never"),
     Policy("all monthly", every=1),
@@ -245,15 +245,19 @@ def new_york(folder: Path, processes: int) -> Fleet | None:
 
 
 def jfk(fleet: Fleet) -> dict[str, Any]:
-    """Of each mark, under some policies, whether drift was said within a year of it, and after how many months."""
+    """Of each mark, under some policies, after how many months an alarm began: one alarm is one mark's, the last before
+    it. Beside that how many marks so many alarms would meet by chance."""
     found: dict[str, Any] = {"airports": list(fleet.actual.airports)}
     row = fleet.actual.airports.index("JFK")
     for of in (POLICIES[3], POLICIES[4], YEARLY):
         done = fleet.replay(of)
         said = [f"{fleet.actual.months[c.month]:%Y-%m}" for c in done.checks if c.judged.airports[row].drifted]
         others = [sum(c.judged.airports[at].drifted for c in done.checks) for at in range(len(fleet.actual.airports))]
+        begun = onsets(said)
         found[of.name] = {
-            "delays": {mark: delay(mark, said) for mark in MARKED},
+            "delays": {mark: delay(mark, begun) for mark in MARKED},
+            "begun": len(begun),
+            "expected_by_chance": round(sum(1 - (1 - len(begun) / len(done.checks)) ** reach(m) for m in MARKED), 2),
             "drifted": said,
             "months": len(done.checks),
             "drifted_by_airport": dict(zip(fleet.actual.airports, others, strict=True)),
@@ -265,10 +269,21 @@ def jfk(fleet: Fleet) -> dict[str, Any]:
     return found
 
 
-def delay(mark: str, said: Sequence[str]) -> int | None:
-    """Months from a mark to the first of these months, its own one is 0; None if there is none within a year."""
-    gaps = [(pd.Period(month, "M") - pd.Period(mark, "M")).n for month in said]
-    return min((gap for gap in gaps if 0 <= gap < NEAR), default=None)
+def onsets(said: Sequence[str]) -> list[str]:
+    """The months in which drift was said, and not in the month before."""
+    return [month for month in said if str(pd.Period(month, "M") - 1) not in said]
+
+
+def reach(mark: str) -> int:
+    """Months in which an alarm that begins is this mark's: a year, or up to the next mark."""
+    gaps = [(pd.Period(other, "M") - pd.Period(mark, "M")).n for other in MARKED]
+    return min([NEAR, *(gap for gap in gaps if gap > 0)])
+
+
+def delay(mark: str, begun: Sequence[str]) -> int | None:
+    """Months from a mark to the first alarm that begins within its reach, its own month is 0; None without any."""
+    gaps = [(pd.Period(month, "M") - pd.Period(mark, "M")).n for month in begun]
+    return min((gap for gap in gaps if 0 <= gap < reach(mark)), default=None)
 
 
 def say(line: str) -> None:

@@ -6,7 +6,7 @@ models that forecast the month, and what was asked for and made at earlier month
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,11 @@ from refitted import HORIZON, RULES, Actuals, Fit, Fits, Shared
 
 from paxcast.core import adaptation
 from paxcast.core.columns import AIRPORT, DS, Y
-from paxcast.core.drift import policy, residuals, verdicts
+from paxcast.core.drift import holding, policy, residuals, verdicts
 from paxcast.core.drift.panel import Panel
 from paxcast.core.drift.policy import ASKS, FALLBACK, QUIET, Action, Past
 from paxcast.core.drift.residuals import Missed, OfModel
-from paxcast.core.drift.verdicts import Judged
+from paxcast.core.drift.verdicts import Judged, Verdict
 
 Array = npt.NDArray[np.float64]
 BUDGET = 50  # the default
@@ -141,7 +141,7 @@ class Replay:
         while self.month < until:
             self.month += 1
             self._publish()
-            judged = verdicts.judge(self.panel(self.actual.y), RULES)
+            judged = self._judge()
             actions = self._act(judged) if self.policy.drifted else {}
             fits = self._retrain(judged, actions) if self.month < until else 0
             self.checks.append(Checked(self.month, judged, actions, fits))
@@ -153,6 +153,17 @@ class Replay:
         self._publish()
 
     # --- what is judged
+
+    def _judge(self) -> Judged:
+        """As jobs/drift.py does it: without airports whose data are wrong, and of published forecasts alone."""
+        whole, broken = self.panel(self.actual.y), {fault.airport for fault in self.actual.faults(self.month)}
+        panel = residuals.of_some(whole, {*whole.airports} - broken)
+        judged = verdicts.judge(panel, RULES)
+        there = np.isfinite(panel.residual)
+        held = {
+            v.airport: holding.held(v, there[at], panel.live[at], None, 0, None) for at, v in enumerate(judged.airports)
+        }
+        return replace(judged, airports=tuple(held.get(airport, Verdict(airport, "")) for airport in whole.airports))
 
     def missed(self, y: Array) -> dict[str, Missed]:
         """What the forecasts that were published for months up to now missed, if traffic had been y, [A, P]."""

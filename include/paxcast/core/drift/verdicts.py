@@ -3,7 +3,7 @@
 1. The common factor is taken off (`common`).
 2. Each airport's own cycles are scored (`statistics`) at its last two cycles, against its reference: all before the
    last `window` + 1 of them.
-3. The reference is scored in the same way, a sixth of it at a time against the rest, so that what is scored
+3. The reference is scored in the same way, a seventh of it at a time against the rest, so that what is scored
    has no say in what is usual: these are the fleet's scores in control (`pool`).
 4. The surprise of how large errors are (loss or coverage) and that of where they lie (a jump, or a leak that a CUSUM
    finds) are added up. They depend on each other; so they do in the pool.
@@ -26,7 +26,7 @@ from paxcast.core.drift.pool import Pool, pool, surprise
 
 Array = npt.NDArray[np.float64]
 
-BLOCKS = 6  # of the reference, each scored against the others
+BLOCKS = 7  # of the reference, each scored against the others
 WARM = 8  # cycles before a block that its scores begin with
 SHOWN = 26  # cycles of the CUSUM
 TIMES_SEVERE = 3.0  # the usual loss
