@@ -148,11 +148,10 @@ def _judged(untested: list[Verdict], scores: _Scores, rules: Rules) -> list[Verd
     """The verdicts of airports, in order; as they were where the fleet has nothing in control to hold them against."""
     if not all(np.isfinite(values).any() for values in scores.null.values()):
         return untested
-    pools = {name: pool(values) for name, values in scores.null.items()}
-    usual, now = _total(pools, scores.null), _total(pools, scores.now)
-    twice = np.fmin(usual[:, 1:], usual[:, :-1])
-    p = np.minimum(np.exp(-surprise(_unchanged(twice, rules), now.min(axis=1))), 1.0)
-    once = q_values(np.minimum(np.exp(-surprise(pool(usual), now[:, 1])), 1.0))
+    pools, usual, stay = _in_control(scores.null, rules)
+    now = _total(pools, scores.now)
+    p = np.minimum(np.exp(-surprise(pool(_twice(usual)[stay]), now.min(axis=1))), 1.0)
+    once = q_values(np.minimum(np.exp(-surprise(pool(usual[stay]), now[:, 1])), 1.0))
     named = {name: np.exp(-surprise(pools[name], values).min(axis=1)) < NAMED for name, values in scores.now.items()}
     q = q_values(p)
     found = []
@@ -190,16 +189,29 @@ def _total(pools: dict[str, Pool], scores: dict[str, Array]) -> Array:
     return np.maximum(told["loss"], told["coverage"]) + np.maximum(told["jump"], told["leak"])
 
 
-def _unchanged(twice: Array, rules: Rules) -> Pool:
-    """The pool without airports that changed within their reference: what they scored then was not in control."""
-    stay = np.ones(len(twice), dtype=bool)
+def _in_control(null: dict[str, Array], rules: Rules) -> tuple[dict[str, Pool], Array, npt.NDArray[np.bool_]]:
+    """By test the pool, the sums of the reference's surprises [A, N], and whose were in control: the others changed
+    within their reference, and what they scored then says nothing of those that do not change."""
+    stay = np.ones(len(null["loss"]), dtype=bool)
     for _ in range(REPEATS):
-        found = pool(twice[stay])
-        worst = np.nanmax(np.where(np.isfinite(twice), twice, -np.inf), axis=1)
-        cycles = np.maximum(np.isfinite(twice).sum(axis=1), 1)
-        p = np.minimum(1.0, np.exp(-surprise(found, worst)) * cycles)
-        changed = q_values(p) <= rules.q
-        if not (changed & stay).any() or changed.all():
-            return found
-        stay &= ~changed
-    return pool(twice[stay])
+        told = {name: pool(values[stay], robust=True) for name, values in null.items()}
+        left = stay & ~_changed(_twice(_total(told, null)), stay, rules)
+        if (left == stay).all() or not all(np.isfinite(values[left]).any() for values in null.values()):
+            break
+        stay = left
+    pools = {name: pool(values[stay]) for name, values in null.items()}
+    return pools, _total(pools, null), stay
+
+
+def _twice(usual: Array) -> Array:
+    """[A, N - 1] the lower of two in a row."""
+    return np.fmin(usual[:, 1:], usual[:, :-1])
+
+
+def _changed(twice: Array, stay: npt.NDArray[np.bool_], rules: Rules) -> npt.NDArray[np.bool_]:
+    """[A] whose worst two cycles in a row the others' do not explain."""
+    worst = np.nanmax(np.where(np.isfinite(twice), twice, -np.inf), axis=1)
+    cycles = np.maximum(np.isfinite(twice).sum(axis=1), 1)
+    p = np.minimum(1.0, np.exp(-surprise(pool(twice[stay], robust=True), worst)) * cycles)
+    found: npt.NDArray[np.bool_] = q_values(p) <= rules.q
+    return found
