@@ -47,6 +47,16 @@ def test_a_small_pool_has_a_tail_of_its_largest() -> None:
     assert np.isfinite(surprise(found, np.array([1000.0]))[0])
 
 
+def test_a_robust_tail_is_hardly_moved_by_scores_that_are_not_in_control() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.exponential(2.0, 30_000)
+    spoilt = scores.copy()
+    spoilt[:120] += 40.0
+    assert pool(scores, robust=True).mean == pytest.approx(2.0, rel=0.15)
+    assert pool(spoilt, robust=True).mean == pytest.approx(2.0, rel=0.5)
+    assert pool(spoilt).mean > 10.0
+
+
 def test_an_empty_pool_is_an_error() -> None:
     with pytest.raises(ValueError, match="in control"):
         pool(np.array([np.nan]))
