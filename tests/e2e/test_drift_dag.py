@@ -25,10 +25,10 @@ CHANGED, QUIET, FOUND, AFTER, LATER, POISONED = (RELEASED + pd.Timedelta(weeks=n
 
 
 def traffic() -> pd.DataFrame:
-    """Each airport at its level, with noise of 4 %; AAA 60 % higher from CHANGED on."""
+    """Each airport at its level, with noise of 4 %; AAA more than twice as high from CHANGED on."""
     weeks, rng = pd.date_range("2018-01-01", POISONED, freq="7D"), np.random.default_rng(1)
     y = {code: 1000 * (i + 2) * rng.normal(1, 0.04, len(weeks)) for i, code in enumerate(CODES)}
-    y["AAA"] = y["AAA"] * np.where(weeks >= CHANGED, 1.6, 1.0)
+    y["AAA"] = y["AAA"] * np.where(weeks >= CHANGED, 2.2, 1.0)
     frames = [pd.DataFrame({"airport": c, "date": weeks, "passengers": y[c].round()}) for c in CODES]
     table = pd.concat(frames, ignore_index=True)
     table.loc[table["date"] == POISONED, "passengers"] *= 1000
