@@ -261,9 +261,12 @@ class DeltaStore:
 def _rows(
     found: DeltaTable, files: FileSystem | None, filters: Sequence[Filter], columns: list[str] | None
 ) -> pa.Table:
+    """The rows that pass all filters, of an open table. `read` says the rest."""
     try:
         return found.to_pyarrow_table(columns=columns, filters=list(filters) or None, filesystem=files)
     except pa.ArrowNotImplementedError:
+        if not filters:
+            raise
         # What delta-rs wrote anew, in a removal for one, holds texts as views, which pyarrow compares with nothing.
         dataset = found.to_pyarrow_dataset(filesystem=files)
         partitions = found.metadata().partition_columns

@@ -128,10 +128,7 @@ def _faults(ws: Workspace, known: Evidence, before: Kept | None) -> dict[str, li
 def _begun(before: Kept) -> dict[str, str]:
     """By airport since when the check before found values wrong, as `_row` writes it."""
     wrong = {airport: row for airport, row in before.rows.items() if row["fault"] in (feed.UNIT, feed.TOTAL)}
-    return {
-        a: min(reason.split(EXPLAINED)[0][-len("2020-01-01") :] for reason in row["reasons"])
-        for a, row in wrong.items()
-    }
+    return {a: min(one.split(EXPLAINED)[0].rsplit(maxsplit=1)[1] for one in row["reasons"]) for a, row in wrong.items()}
 
 
 def _held(judged: Sequence[Verdict], panel: Panel, known: Evidence, before: Kept | None) -> dict[str, Verdict]:

@@ -4,6 +4,8 @@ An ask is answered by the first release with a model of the airport that has lea
 as_of or a later one; a fallback by one that forecasts with its method alone. A version that was rolled back is gone: it
 answers nothing. Of all this a check sees only what strictly earlier checks asked for and what was released for strictly
 earlier dates: so a check that is repeated, after the run that it asked for, finds what it found before.
+
+answers/FLEET/RELEASE.json   of a release whose map was pruned: the models of airports that a check asked for
 """
 
 from collections.abc import Iterator, Sequence
@@ -267,6 +269,6 @@ def _stories(ws: Workspace, as_of: pd.Timestamp) -> Iterator[_Story]:
         return
     earlier = {a: [row for row in rows if row.as_of < as_of] for a, rows in _rows(ws, airports).items()}
     records = sorted(releases.publications(ws), key=lambda record: (record.as_of, record.number))
-    released = _Released(ws, frozenset(airports), records, set(releases.withdrawn_since(ws, as_of)))
+    released = _Released(ws, frozenset(airports), records, set(releases.withdrawn(ws, as_of)))
     frequency = histories.frequency(ws)
     yield from (_Story(airport, rows, released, frequency) for airport, rows in sorted(earlier.items()) if rows)

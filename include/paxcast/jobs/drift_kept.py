@@ -46,7 +46,7 @@ def keep(ws: Workspace, as_of: pd.Timestamp, rows: Sequence[Row], said: Row) -> 
     names = {"check_key": key, "as_of": calendar.as_of_text(as_of)}
     own = {FLEET: ws.fleet, "run_key": key, **names}
     every = [{**row, **own, **{name: json.dumps(row[name]) for name in LISTS}} for row in rows]
-    frame = pd.DataFrame(every, columns=TABLES[TABLE].names)
+    frame = pd.DataFrame(every) if every else pd.DataFrame(columns=TABLES[TABLE].names)
     ws.tables.replace(TABLE, frame, {FLEET: ws.fleet, "check_key": key})
     page = (ws.objects.get(_name(ws, as_of)) or {}).get("page", "")
     ws.objects.put(_name(ws, as_of), {**names, **said, "page": page})

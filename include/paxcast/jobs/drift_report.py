@@ -237,7 +237,7 @@ def _in_force(
 
 def _spoken(ws: Workspace, as_of: pd.Timestamp, codes: Sequence[str]) -> pd.DataFrame:
     """The published forecasts of some airports that were not rolled back, as `residuals.one_each` asks for them."""
-    gone, own = releases.withdrawn_since(ws, as_of), set(codes)
+    gone, own = releases.withdrawn(ws, as_of), set(codes)
     succession = {record.release_id for record in releases.succession(ws) if record.as_of <= as_of}
     rows = [
         (e.airport, e.run_key, e.checksum, e.as_of, record.number, record.release_id in succession)

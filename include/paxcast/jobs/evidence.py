@@ -158,7 +158,7 @@ def _spoken(ws: Workspace, as_of: pd.Timestamp, release: Release, over: Cycles) 
     """Every forecast that releases published up to `as_of` hold, of which any period may lie in the cycles: columns
     airport, run_key, checksum; made, number, in_force, since as `residuals.one_each` asks for them; present, whether
     the release in force holds it."""
-    in_force, gone = {record.number for record in releases.succession(ws)}, releases.withdrawn_since(ws, as_of)
+    in_force, gone = {record.number for record in releases.succession(ws)}, releases.withdrawn(ws, as_of)
     found: dict[tuple[str, str, str], list[Any]] = {}
     for record in _publications(ws, as_of, release, over):
         for e in releases.entries(ws, record.release_id) or ():

@@ -114,22 +114,12 @@ def succession(ws: Workspace) -> list[Publication]:
     return found
 
 
-def withdrawn(ws: Workspace) -> set[tuple[str, int]]:
-    """(airport, version) of everything that was rolled back, and not put in force by a rollback again."""
-    found: set[tuple[str, int]] = set()
-    for record in publications(ws):
-        if record.instead_of is None:
-            continue
-        before, after = (_versions(load(ws, one)) for one in (record.instead_of, record.release_id))
-        found = (found | before) - after
-    return found
-
-
-def withdrawn_since(ws: Workspace, as_of: pd.Timestamp) -> dict[tuple[str, int], pd.Timestamp]:
-    """What `withdrawn` tells, as known at an instant, and from which as_of the releases count that took its place."""
+def withdrawn(ws: Workspace, as_of: pd.Timestamp | None = None) -> dict[tuple[str, int], pd.Timestamp]:
+    """(airport, version) of everything that was rolled back, and not put in force by a rollback again; and the as_of
+    from which the release counts that took its place. as_of: as known at an instant; else all there is."""
     found: dict[tuple[str, int], pd.Timestamp] = {}
     for record in publications(ws):
-        if record.instead_of is None or record.as_of > as_of:
+        if record.instead_of is None or (as_of is not None and record.as_of > as_of):
             continue
         before, after = (
             {(e.airport, e.version) for e in entries(ws, one) or ()} for one in (record.instead_of, record.release_id)
@@ -137,10 +127,6 @@ def withdrawn_since(ws: Workspace, as_of: pd.Timestamp) -> dict[tuple[str, int],
         found = {pair: since for pair, since in found.items() if pair not in after}
         found |= {pair: record.as_of for pair in before - after if pair not in found}
     return found
-
-
-def _versions(release: Release | None) -> set[tuple[str, int]]:
-    return {(e.airport, e.version) for e in release.entries} if release else set()
 
 
 def _pointer(ws: Workspace) -> str:

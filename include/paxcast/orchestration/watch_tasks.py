@@ -76,10 +76,10 @@ def notify(fleet: str, checked: Checked, page: str | None) -> None:
     from airflow.sdk import get_current_context
     from airflow.sdk.exceptions import AirflowSkipException
 
-    if dag_run.is_backfill():
-        raise AirflowSkipException("a check of a backfill is told to nobody")
     from paxcast.orchestration.notifier import DriftNotifier
 
+    if dag_run.is_backfill():
+        raise AirflowSkipException("a check of a backfill is told to nobody")
     DriftNotifier(fleet=fleet, check_key=checked["check_key"], page=page or "")(get_current_context())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paxcast.core.drift.panel import Panel
+from paxcast.core.drift.traffic import MAD
 
 Array = npt.NDArray[np.float64]
 
@@ -20,7 +21,6 @@ SPREADS = 0.5  # that half of the airports must be off by: less is nobody's aler
 TIMES = 1.5  # that the median loss must be of the usual, else
 AT_REST = 0.02  # spreads: who is off by less is mostly closed for a season, and has nothing in common with the others
 MOST = 10.0  # times: more width or loss than usual is not taken off
-SIGMA = 1.4826  # of a normal distribution in units of its median absolute deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def split(panel: Panel) -> Own:
     among = np.where(moves, panel.residual, np.nan)
     shift = _carried(np.where(enough, _median(among), 0.0), last)
     level = _carried(np.where(enough, np.log(_median(np.where(moves, panel.loss, np.nan))), np.nan), last)
-    apart = _carried(np.where(enough, SIGMA * _median(np.abs(among - shift)), np.nan), last)
+    apart = _carried(np.where(enough, MAD * _median(np.abs(among - shift)), np.nan), last)
     before = apart[:last][np.isfinite(apart[:last])]
     wider = np.clip(np.nan_to_num(apart / np.median(before), nan=1.0), 1.0, MOST) if len(before) else np.ones(width)
     residual = np.where(moves, (panel.residual - shift) / wider, panel.residual)
@@ -95,6 +95,7 @@ def _carried(values: Array, last: int) -> Array:
 def _verdict(
     panel: Panel, shift: Array, level: Array, enough: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]
 ) -> World:
+    """Of the newest of these cycles, [T] each. counts: the airports of which the medians are, by cycle."""
 
     def said(t: int) -> tuple[bool, float | None]:
         return _alert(shift[: t + 1], level[: t + 1], enough[: t + 1], counts[t])
@@ -129,7 +130,7 @@ def _p(gap: float, before: Array, airports: int, both: bool) -> float:
     from scipy.stats import t as student  # type: ignore[import-untyped]
 
     by_itself = np.sqrt(np.pi / 2 / airports)
-    scale = np.hypot(SIGMA * np.median(np.abs(before - np.median(before))), by_itself)
+    scale = np.hypot(MAD * np.median(np.abs(before - np.median(before))), by_itself)
     tail = float(student.sf(abs(gap) if both else gap, max(len(before) // 2, 3), scale=scale))
     return min(1.0, 2 * tail) if both else tail
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 TAIL = 0.005  # of the pool, from which its tail is fitted
+LONGER = 4  # times is the tail that is fitted robustly
 FEW = 30  # scores at least to fit a tail to
 
 
@@ -35,7 +36,7 @@ def pool(scores: Array, robust: bool = False) -> Pool:
     known = np.sort(scores[np.isfinite(scores)])
     if not len(known):
         raise ValueError("no score of a cycle in control")
-    size = min(max(int(len(known) * TAIL * (4 if robust else 1)), FEW), len(known))
+    size = min(max(int(len(known) * TAIL * (LONGER if robust else 1)), FEW), len(known))
     begin = float(known[-size])
     excess = known[-size:] - begin
     mean = float(np.median(excess)) / np.log(2) if robust else float(np.mean(excess))
