@@ -78,10 +78,49 @@ class Airflow:
         described: dict[str, Any] = json.loads(done.out.splitlines()[-1])
         return described
 
+    def test(self, dag_id: str, *arguments: str, **conf: Any) -> "Ended":
+        """Run a DAG to its end, with a trigger configuration."""
+        done = self.airflow("dags", "test", dag_id, *arguments, "--conf", json.dumps(conf))
+        run_id, state = self.query("select run_id, state from dag_run order by id desc limit 1")[0]
+        return Ended(self, done.code, done.text, run_id, state)
+
     def query(self, sql: str, *values: str) -> Rows:
         """Rows of Airflow's own database."""
         with sqlite3.connect(self.folder / "airflow" / "airflow.db") as database:
             return database.execute(sql, values).fetchall()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended, what it said, and what it left in Airflow's database."""
+
+    airflow: Airflow
+    code: int
+    text: str
+    run_id: str
+    state: str
+
+    def tasks(self) -> dict[tuple[str, int], tuple[str, int]]:
+        """(task, map index) -> state and number of tries."""
+        rows = self.airflow.query(
+            "select task_id, map_index, state, try_number from task_instance where run_id = ?", self.run_id
+        )
+        return {(task, index): (state, tries) for task, index, state, tries in rows}
+
+    def states(self) -> dict[str, str]:
+        """Task -> state, of a run without mapped tasks."""
+        return {task: state for (task, _), (state, _) in self.tasks().items()}
+
+    def xcoms(self) -> dict[tuple[str, int, str], str]:
+        """(task, map index, key) -> value as text."""
+        rows = self.airflow.query("select task_id, map_index, key, value from xcom where run_id = ?", self.run_id)
+        return {(task, index, key): str(value) for task, index, key, value in rows}
+
+    def returned(self, task: str) -> list[Any]:
+        """What each instance of a task returned, by map index."""
+        values = self.xcoms().items()
+        found = sorted((at, text) for (name, at, key), text in values if (name, key) == (task, "return_value"))
+        return [json.loads(text) for _, text in found]
 
 
 @pytest.fixture(scope="session")

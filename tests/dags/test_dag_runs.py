@@ -4,7 +4,6 @@ Five airports of six years of months, and QQQ, whose data ended long ago. The ru
 first, then the same again, then one airport by force; the runs that must change nothing may come at any time.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +28,6 @@ class Home:
     airflow: Any
     folder: Path
 
-    def test(self, dag_id: str, *arguments: str, **conf: Any) -> "Ended":
-        """Run a DAG to its end."""
-        done = self.airflow.airflow("dags", "test", dag_id, *arguments, "--conf", json.dumps(conf))
-        run_id, state = self.airflow.query("select run_id, state from dag_run order by id desc limit 1")[0]
-        return Ended(self.airflow, done.code, done.text, run_id, state)
-
     def paxcast(self, *arguments: str) -> Any:
         return self.airflow.paxcast("--config", str(self.folder / "small.yaml"), *arguments)
 
@@ -51,41 +44,12 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A run that has ended."""
-
-    airflow: Any
-    code: int
-    text: str
-    run_id: str
-    state: str
-
-    def tasks(self) -> dict[tuple[str, int], tuple[str, int]]:
-        """(task, map index) -> state and number of tries."""
-        rows = self.airflow.query(
-            "select task_id, map_index, state, try_number from task_instance where run_id = ?", self.run_id
-        )
-        return {(task, index): (state, tries) for task, index, state, tries in rows}
-
-    def xcoms(self) -> dict[tuple[str, int, str], str]:
-        """(task, map index, key) -> value as text."""
-        rows = self.airflow.query("select task_id, map_index, key, value from xcom where run_id = ?", self.run_id)
-        return {(task, index, key): str(value) for task, index, key, value in rows}
-
-    def returned(self, task: str) -> list[Any]:
-        """What each instance of a task returned, by map index."""
-        values = self.xcoms().items()
-        found = sorted((at, text) for (name, at, key), text in values if (name, key) == (task, "return_value"))
-        return [json.loads(text) for _, text in found]
-
-
-@dataclass(frozen=True)
 class Line:
     """The first run, and what it left: for the tests to look at, and for the next runs to be compared with."""
 
     home: Home
-    ingested: Ended
-    run: Ended
+    ingested: Any
+    run: Any
     status: dict[str, dict[str, Any]]
     forecasts: list[dict[str, Any]]
     outcomes: dict[str, tuple[int, int]]
@@ -99,22 +63,22 @@ def line(new_airflow: Callable[..., Any], new_fleet: Callable[..., Path], made_u
     home = Home(new_airflow(fleet.parent), fleet.parent)
     migrated = home.airflow.airflow("db", "migrate")
     assert migrated.code == 0, migrated.text
-    ingested = home.test("ingest_small")
-    run = home.test("retrain_small", as_of=AS_OF)
+    ingested = home.airflow.test("ingest_small")
+    run = home.airflow.test("retrain_small", as_of=AS_OF)
     forecasts = home.paxcast("forecast")
     return Line(home, ingested, run, home.status(), forecasts, home.outcomes())
 
 
 @pytest.fixture(scope="module")
-def again(line: Line) -> Ended:
+def again(line: Line) -> Any:
     """The same request a second time."""
-    return line.home.test("retrain_small", as_of=AS_OF)
+    return line.home.airflow.test("retrain_small", as_of=AS_OF)
 
 
 @pytest.fixture(scope="module")
-def forced(line: Line, again: Ended) -> Ended:
+def forced(line: Line, again: Any) -> Any:
     """One airport by force, after the others have been compared."""
-    return line.home.test("retrain_small", as_of=AS_OF, airports=["AAA"], force=True)
+    return line.home.airflow.test("retrain_small", as_of=AS_OF, airports=["AAA"], force=True)
 
 
 def test_both_dags_succeed(line: Line) -> None:
@@ -151,7 +115,7 @@ def test_xcom_carries_keys_and_counts_and_no_list_of_airports(line: Line) -> Non
     assert line.run.returned("validate")[0]["quarantined"] == 1
 
 
-def test_the_same_request_again_refits_nothing(line: Line, again: Ended) -> None:
+def test_the_same_request_again_refits_nothing(line: Line, again: Any) -> None:
     assert (again.code, again.state) == (0, "success"), again.text
     assert again.returned("batch.tune") == [{"refitted": 0, "kept": 3}, {"refitted": 0, "kept": 2}]
     assert again.returned("batch.register") == [0, 0]
@@ -159,7 +123,7 @@ def test_the_same_request_again_refits_nothing(line: Line, again: Ended) -> None
     assert again.returned("promote") == line.run.returned("promote")
 
 
-def test_one_airport_by_force_is_refitted_alone_with_the_same_numbers(line: Line, forced: Ended) -> None:
+def test_one_airport_by_force_is_refitted_alone_with_the_same_numbers(line: Line, forced: Any) -> None:
     assert (forced.code, forced.state) == (0, "success"), forced.text
     assert forced.returned("batch.tune") == [{"refitted": 1, "kept": 0}]
     fresh = {name for name in line.home.outcomes() if name not in line.outcomes}
@@ -169,9 +133,9 @@ def test_one_airport_by_force_is_refitted_alone_with_the_same_numbers(line: Line
     assert line.home.paxcast("forecast") == line.forecasts
 
 
-def test_a_run_that_is_asked_to_go_back_does_only_that(line: Line, forced: Ended) -> None:
+def test_a_run_that_is_asked_to_go_back_does_only_that(line: Line, forced: Any) -> None:
     outcomes, forecasts = line.home.outcomes(), line.home.paxcast("forecast")
-    back = line.home.test("retrain_small", rollback="previous")
+    back = line.home.airflow.test("retrain_small", rollback="previous")
     assert (back.code, back.state) == (0, "success"), back.text
     assert {state for state, _ in back.tasks().values()} == {"skipped"}
     assert "is in force instead of" in back.text
@@ -179,7 +143,7 @@ def test_a_run_that_is_asked_to_go_back_does_only_that(line: Line, forced: Ended
     assert (line.home.outcomes(), line.home.paxcast("forecast")) == (outcomes, forecasts)
 
 
-def test_outcomes_once_written_are_never_touched_again(line: Line, forced: Ended) -> None:
+def test_outcomes_once_written_are_never_touched_again(line: Line, forced: Any) -> None:
     now = line.home.outcomes()
     assert {name: now.get(name) for name in line.outcomes} == line.outcomes
     assert len(line.outcomes) == len(GOOD) + 1
@@ -187,7 +151,7 @@ def test_outcomes_once_written_are_never_touched_again(line: Line, forced: Ended
 
 def test_a_dry_run_says_who_would_be_forecast_and_writes_nothing(line: Line) -> None:
     before = line.home.files()
-    run = line.home.test("retrain_small", as_of="2020-11-30", dry_run=True)
+    run = line.home.airflow.test("retrain_small", as_of="2020-11-30", dry_run=True)
     assert (run.code, run.state) == (0, "success"), run.text
     assert "would forecast AAA, BBB, CCC, DDD, EEE" in run.text
     assert line.home.files() == before
@@ -197,14 +161,14 @@ def test_a_dry_run_says_who_would_be_forecast_and_writes_nothing(line: Line) -> 
 
 
 def test_a_run_without_a_date_is_as_of_the_end_of_its_data_interval(line: Line) -> None:
-    run = line.home.test("retrain_small", "2020-12-23T10:00:00", dry_run=True)  # the Monday before it is the 21st
-    assert run.code == 0, run.text
+    run = line.home.airflow.test("retrain_small", "2020-12-23T10:00:00", dry_run=True)
+    assert run.code == 0, run.text  # the Monday before it is the 21st
     assert "small-20201221T060000-" in run.text
 
 
 def test_an_unknown_key_fails_validate_at_once_naming_the_key(line: Line) -> None:
     before = line.home.files()
-    run = line.home.test("retrain_small", as_off=AS_OF)
+    run = line.home.airflow.test("retrain_small", as_off=AS_OF)
     assert (run.code, run.state) == (1, "failed")
     assert "the trigger's configuration: unknown as_off; there are: as_of, airports, max_evals" in run.text
     assert run.tasks()["validate", -1] == ("failed", 1)
@@ -213,7 +177,7 @@ def test_an_unknown_key_fails_validate_at_once_naming_the_key(line: Line) -> Non
 
 
 def test_an_airport_that_the_fleet_does_not_have_fails_plan_at_once_naming_the_code(line: Line) -> None:
-    run = line.home.test("retrain_small", as_of=AS_OF, airports=["ZZZ"])
+    run = line.home.airflow.test("retrain_small", as_of=AS_OF, airports=["ZZZ"])
     assert (run.code, run.state) == (1, "failed")
     assert "airports: ZZZ: nothing of them was known as of 2020-12-31 in fleet small (6 airports)" in run.text
     assert run.tasks()["plan", -1] == ("failed", 1)

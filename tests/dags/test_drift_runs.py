@@ -4,9 +4,9 @@ Nine airports of weeks, each at its level with noise. AAA is higher for good fro
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from paxcast.core.calendar import parse_as_of
-from paxcast.jobs import retrain, tune
+from paxcast.jobs import retrain
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.workspace import Workspace, open_workspace
@@ -39,56 +39,28 @@ def traffic() -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A run that has ended, what it said and left in Airflow's database."""
-
-    airflow: Any
-    code: int
-    text: str
-    run_id: str
-    state: str
-
-    def tasks(self) -> dict[str, str]:
-        rows = self.airflow.query("select task_id, state from task_instance where run_id = ?", self.run_id)
-        return dict(rows)
-
-    def xcoms(self) -> dict[tuple[str, str], Any]:
-        """(task, key) -> value."""
-        rows = self.airflow.query("select task_id, key, value from xcom where run_id = ?", self.run_id)
-        return {(task, key): json.loads(str(value)) for task, key, value in rows}
-
-    def events(self) -> list[dict[str, Any]]:
-        """What it published: the extras of the events of the fleet's asset of drift."""
-        rows = self.airflow.query(
-            "select e.extra from asset_event e join asset a on a.id = e.asset_id "
-            "where a.name = 'drift_small' and e.source_run_id = ?",
-            self.run_id,
-        )
-        return [json.loads(extra) for (extra,) in rows]
-
-
-@dataclass(frozen=True)
 class Line:
     """The checks, in order: before the first release, in a quiet week, when AAA has drifted."""
 
     ws: Workspace
-    unreleased: Ended
-    quiet: Ended
-    found: Ended
-    misspelt: Ended
+    unreleased: Any
+    quiet: Any
+    found: Any
+    misspelt: Any
+
+
+def events(run: Any) -> list[dict[str, Any]]:
+    """What a run published: the extras of the events of the fleet's asset of drift."""
+    rows = run.airflow.query(
+        "select e.extra from asset_event e join asset a on a.id = e.asset_id "
+        "where a.name = 'drift_small' and e.source_run_id = ?",
+        run.run_id,
+    )
+    return [json.loads(extra) for (extra,) in rows]
 
 
 @pytest.fixture(scope="module")
-def in_turn() -> Iterator[None]:
-    """Airports are tuned one after another in this process: of the retraining only the release is needed here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrain.spark, "open_session", lambda _conf: nullcontext())
-        patch.setattr(tune.spark, "fan_out", lambda _session, packed, worker, _n, _s: [worker(one) for one in packed])
-        yield
-
-
-@pytest.fixture(scope="module")
-def line(new_airflow: Callable[..., Any], new_fleet: Callable[..., Path], in_turn: None) -> Line:
+def line(new_airflow: Callable[..., Any], new_fleet: Callable[..., Path]) -> Line:
     path = new_fleet(
         traffic(),
         source={"frequency": "W"},
@@ -102,11 +74,7 @@ def line(new_airflow: Callable[..., Any], new_fleet: Callable[..., Path], in_tur
     migrated = airflow.airflow("db", "migrate")
     assert migrated.code == 0, migrated.text
 
-    def check(**conf: Any) -> Ended:
-        done = airflow.airflow("dags", "test", "drift_small", "--conf", json.dumps(conf))
-        run_id, state = airflow.query("select run_id, state from dag_run order by id desc limit 1")[0]
-        return Ended(airflow, done.code, done.text, run_id, state)
-
+    check = partial(airflow.test, "drift_small")
     unreleased = check()
     ingest(ws, NOW)
     retrain.retrain(ws, Request(as_of=parse_as_of(RELEASED), request_id="one"), NOW)
@@ -116,27 +84,27 @@ def line(new_airflow: Callable[..., Any], new_fleet: Callable[..., Path], in_tur
 def test_before_the_first_release_a_run_that_names_no_day_does_nothing_and_is_no_failure(line: Line) -> None:
     run = line.unreleased
     assert (run.code, run.state) == (0, "success"), run.text
-    assert set(run.tasks().values()) == {"skipped"}
+    assert set(run.states().values()) == {"skipped"}
     assert "fleet small has no release yet, so nothing can drift" in run.text
 
 
 def test_in_a_quiet_week_nobody_is_announced_and_nobody_is_told(line: Line) -> None:
     run = line.quiet
     assert (run.code, run.state) == (0, "success"), run.text
-    states = run.tasks()
+    states = run.states()
     assert states.pop("announce") == "skipped"
     assert set(states.values()) == {"success"}
-    assert run.events() == []
+    assert events(run) == []
     assert "told of small-20200706T000000-drift: nobody, there is no news" in run.text
 
 
 def test_drift_is_announced_with_the_date_and_the_version_of_the_table_and_no_code(line: Line) -> None:
     run = line.found
     assert (run.code, run.state) == (0, "success"), run.text
-    assert set(run.tasks().values()) == {"success"}
-    checked = run.xcoms()["check", "return_value"]
+    assert set(run.states().values()) == {"success"}
+    (checked,) = run.returned("check")
     assert (checked["as_of"], checked["asked"], checked["counts"]["drifted"]) == (FOUND, 1, 1)
-    assert run.events() == [{"as_of": FOUND, "table_version": line.ws.tables.version("drift")}]
+    assert events(run) == [{"as_of": FOUND, "table_version": line.ws.tables.version("drift")}]
     assert "told of small-20200727T000000-drift: log" in run.text
     assert "AAA: severe" in run.text
 
@@ -144,17 +112,17 @@ def test_drift_is_announced_with_the_date_and_the_version_of_the_table_and_no_co
 def test_the_page_has_a_button_in_airflow_and_a_run_in_mlflow(line: Line) -> None:
     from paxcast.adapters.mlflow_registry import Registry
 
-    found = line.found.xcoms()
-    page = Path(found["report", "return_value"])
+    (place,), (run_id,) = line.found.returned("report"), line.found.returned("track")
+    page = Path(place)
     assert '<section id="AAA">' in page.read_text(encoding="utf-8")
-    assert found["report", "_link_Page"] == page.as_uri()
+    assert json.loads(line.found.xcoms()["report", -1, "_link_Page"]) == page.as_uri()
     registry = Registry(line.ws.settings.tracking_uri, line.ws.settings.experiment)
-    run = registry.client.get_run(found["track", "return_value"])
+    run = registry.client.get_run(run_id)
     assert run.data.tags["page"] == str(page)
 
 
 def test_xcom_carries_keys_and_counts_and_no_list_of_airports(line: Line) -> None:
-    values = {where: json.dumps(value) for where, value in line.found.xcoms().items()}
+    values = line.found.xcoms()
     assert values
     assert {where: len(text) for where, text in values.items() if len(text) > LARGEST_XCOM} == {}
     assert [where for where, text in values.items() if "AAA" in text] == []
@@ -164,6 +132,7 @@ def test_an_unknown_key_fails_the_check_at_once_naming_it_and_tells_nobody(line:
     run = line.misspelt
     assert (run.code, run.state) == (1, "failed")
     assert "the trigger's configuration: unknown as_off; there are: as_of" in run.text
-    states = run.tasks()
+    states = run.states()
     assert states.pop("check") == "failed"
+    assert sorted(states) == ["announce", "finished", "notify", "report", "track"]
     assert set(states.values()) <= {"upstream_failed", "skipped"}
