@@ -1,11 +1,15 @@
 """The tests together, on fleets whose truth is known."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from paxcast.core.drift import verdicts
+from paxcast.core.drift.common import split
 from paxcast.core.drift.panel import Panel
 from paxcast.core.drift.verdicts import Judged, Rules, judge
 
@@ -60,6 +64,34 @@ def test_a_level_that_moved_is_drift_with_its_reasons() -> None:
     assert found.ratio == pytest.approx(residual[0, -3:].mean() / np.abs(residual[0, :-9]).mean(), rel=0.15)
     assert found.cusum[-1] > 10
     assert not judged.world.alert
+
+
+def chance(known: list[float], score: float) -> float:
+    """The share of these scores that are as large, and beyond the largest 30 of them an exponential tail."""
+    largest = sorted(known)[-30:]
+    if score <= largest[0]:
+        return (1 + sum(value >= score for value in known)) / (1 + len(known))
+    excess = sum(value - largest[0] for value in largest) / 30
+    return min(1.0, 30 / len(known) * math.exp(-(score - largest[0]) / excess))
+
+
+def test_p_is_told_from_how_far_out_the_four_tests_are_together_in_two_cycles_running() -> None:
+    airports = range(6)
+    quiet = panel(fleet(airports=len(airports)))
+    own = split(quiet)
+    scores = verdicts._scored(own.residual, own.loss, own.outside, Rules())
+    known = {name: values[np.isfinite(values)].tolist() for name, values in scores.null.items()}
+
+    def far(of: dict[str, np.ndarray], i: int, t: int) -> float:
+        return math.sqrt(sum(math.log(chance(known[name], of[name][i, t])) ** 2 for name in known))
+
+    cycles = [t for t in range(CYCLES - 9) if np.isfinite(scores.null["loss"][0, t])]
+    past = [[far(scores.null, i, t) for t in cycles] for i in airports]
+    twice = [min(pair) for row in past for pair in pairwise(row)]
+    told = judge(quiet).airports
+    for i in airports:
+        now = min(far(scores.now, i, 0), far(scores.now, i, 1))
+        assert told[i].p == pytest.approx(chance(twice, now))
 
 
 def test_a_level_that_fell_is_told_from_one_that_rose() -> None:

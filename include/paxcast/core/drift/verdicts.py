@@ -5,9 +5,10 @@
    last `window` + 1 of them.
 3. The reference is scored in the same way, a seventh of it at a time against the rest, so that what is scored
    has no say in what is usual: these are the fleet's scores in control (`pool`).
-4. The surprise of how large errors are (loss or coverage) and that of where they lie (a jump, or a leak that a CUSUM
-   finds) are added up. They depend on each other; so they do in the pool.
-5. An airport's p-value is that of the lower of the sums at its last two cycles: it was surprising twice running.
+4. The surprises of how large errors are (loss, coverage) and of where they lie (a jump, and a leak that a CUSUM finds)
+   are put together as the sides of a vector, whose length is how far out the airport is: one test that is sure counts
+   for more than four that are half sure. They depend on each other; so they do in the pool.
+5. An airport's p-value is that of the lower of the lengths at its last two cycles: it was surprising twice running.
 6. Benjamini and Hochberg over all airports that were tested (`multiplicity`).
 """
 
@@ -149,7 +150,7 @@ def _judged(untested: list[Verdict], scores: _Scores, rules: Rules) -> list[Verd
     if not all(np.isfinite(values).any() for values in scores.null.values()):
         return untested
     pools, usual, stay = _in_control(scores.null, rules)
-    now = _total(pools, scores.now)
+    now = _length(pools, scores.now)
     p = np.minimum(np.exp(-surprise(pool(_twice(usual)[stay]), now.min(axis=1))), 1.0)
     once = q_values(np.minimum(np.exp(-surprise(pool(usual[stay]), now[:, 1])), 1.0))
     named = {name: np.exp(-surprise(pools[name], values).min(axis=1)) < NAMED for name, values in scores.now.items()}
@@ -183,29 +184,31 @@ def _reasons(tests: set[str], cusum: float) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _total(pools: dict[str, Pool], scores: dict[str, Array]) -> Array:
-    """The surprise of how large errors are and of where they lie, added up; NaN where one of them is unknown."""
-    told = {name: np.where(np.isfinite(v), surprise(pools[name], v), np.nan) for name, v in scores.items()}
-    return np.maximum(told["loss"], told["coverage"]) + np.maximum(told["jump"], told["leak"])
+def _length(pools: dict[str, Pool], scores: dict[str, Array]) -> Array:
+    """The root of the sum of the tests' squared surprises; NaN where one of them is unknown."""
+    told = [np.where(np.isfinite(values), surprise(pools[name], values), np.nan) for name, values in scores.items()]
+    length: Array = np.sqrt(np.sum(np.square(told), axis=0))
+    return length
 
 
 def _in_control(null: dict[str, Array], rules: Rules) -> tuple[dict[str, Pool], Array, npt.NDArray[np.bool_]]:
-    """By test the pool, the sums of the reference's surprises [A, N], and whose were in control: the others changed
+    """By test the pool, the lengths of the reference's surprises [A, N], and whose were in control: others changed
     within their reference, and what they scored then says nothing of those that do not change."""
     stay = np.ones(len(null["loss"]), dtype=bool)
     for _ in range(REPEATS):
         told = {name: pool(values[stay], robust=True) for name, values in null.items()}
-        left = stay & ~_changed(_twice(_total(told, null)), stay, rules)
+        left = stay & ~_changed(_twice(_length(told, null)), stay, rules)
         if (left == stay).all() or not all(np.isfinite(values[left]).any() for values in null.values()):
             break
         stay = left
     pools = {name: pool(values[stay]) for name, values in null.items()}
-    return pools, _total(pools, null), stay
+    return pools, _length(pools, null), stay
 
 
 def _twice(usual: Array) -> Array:
-    """[A, N - 1] the lower of two in a row."""
-    return np.fmin(usual[:, 1:], usual[:, :-1])
+    """[A, N - 1] the lower of two in a row, NaN where one is unknown."""
+    lower: Array = np.minimum(usual[:, 1:], usual[:, :-1])
+    return lower
 
 
 def _changed(twice: Array, stay: npt.NDArray[np.bool_], rules: Rules) -> npt.NDArray[np.bool_]:
