@@ -4,6 +4,7 @@ Jobs are imported inside the functions, as in `tasks`.
 """
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from paxcast.orchestration import dag_run
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("paxcast.task")
 Checked = dict[str, Any]  # what `check` hands on
+TOLD_WITHIN = timedelta(minutes=5)  # a server that answers a letter at a time would keep the next check from running
 EVEN_IF_RED = "all_done_min_one_success"  # of notify, whose one success is check: a lost page keeps nobody from knowing
 
 
