@@ -118,6 +118,13 @@ def test_a_fleet_that_never_moves_has_no_world() -> None:
     assert own.loss == pytest.approx(np.zeros((20, 30)))
 
 
+def test_airports_that_were_all_off_by_the_very_same_tell_no_usual_width() -> None:
+    residual = np.tile(noise(airports=1), (20, 1))
+    residual[:, -1] = noise(airports=20, cycles=1)[:, 0]
+    own = common.split(panel(residual))
+    assert own.residual[:, -1] == pytest.approx(residual[:, -1] - np.median(residual[:, -1]))
+
+
 def test_some_airports_alone_hardly_move_the_common_part() -> None:
     residual = noise()
     moved = residual.copy()

@@ -66,7 +66,8 @@ def split(panel: Panel) -> Own:
     level = _carried(np.where(enough, np.log(_median(np.where(moves, panel.loss, np.nan))), np.nan), last)
     apart = _carried(np.where(enough, MAD * _median(np.abs(among - shift)), np.nan), last)
     before = apart[:last][np.isfinite(apart[:last])]
-    wider = np.clip(np.nan_to_num(apart / np.median(before), nan=1.0), 1.0, MOST) if len(before) else np.ones(width)
+    usually = float(np.median(before)) if len(before) else 0.0  # zero where most were off by the very same
+    wider = np.clip(np.nan_to_num(apart / usually, nan=1.0), 1.0, MOST) if usually > 0 else np.ones(width)
     residual = np.where(moves, (panel.residual - shift) / wider, panel.residual)
     usual = np.nanmedian(level) if np.isfinite(level).any() else 0.0
     times = np.clip(np.exp(np.nan_to_num(level - usual, nan=0.0)), 1 / MOST, MOST)
