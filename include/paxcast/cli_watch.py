@@ -2,10 +2,13 @@
 
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from rich.console import Console
 
 from paxcast.core import calendar
+from paxcast.core.drift.policy import ASKS
+from paxcast.core.errors import ConfigurationError
 from paxcast.jobs import histories
 from paxcast.terminal import PLAIN, AsOf, Json, now, open_fleet, print_json, print_rows
 
@@ -27,7 +30,7 @@ def drift(
 
     ws = open_fleet(context)
     histories.check_ingested(ws)
-    found = job.check(ws, calendar.parse_as_of(as_of) if as_of else now().floor("s"))
+    found = job.check(ws, _instant(as_of))
     page = drift_report.draw(ws, found.check_key)
     if as_json:
         print_json([{name: row[name] for name in job.SHOWN} for row in found.rows])
@@ -35,14 +38,25 @@ def drift(
         out.print(drift_report.of_the_world(found.world))
         out.print(drift_report.of_the_counts(found.counts))
         _print_rows([row for row in found.rows if row["severity"] != job.NONE])
+        for note in found.notes:
+            out.print(note)
+        if any(row["action"] in ASKS for row in found.rows):
+            day = f" --as-of {as_of}" if as_of else ""
+            out.print(f"next: `paxcast retrain --drifted{day}` makes new models for those that are to get one")
         out.print(f"page: {page}")
-        if found.note:
-            out.print(found.note)
     try:
         drift_report.track(ws, found.check_key)
     finally:  # people are told even if MLflow is down
         if notify:
             tell(ws, found.check_key, page)
+
+
+def _instant(as_of: str | None) -> pd.Timestamp:
+    """The end of a day, or now. A check of a day to come would have no check before that day act any more."""
+    asked = calendar.parse_as_of(as_of) if as_of else now().floor("s")
+    if asked > now().ceil("D"):
+        raise ConfigurationError(f"--as-of: {as_of} is still to come; name today, an earlier day, or none")
+    return asked
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

@@ -130,7 +130,8 @@ def test_before_any_published_forecast_has_an_actual_nobody_is_tested(line: Line
     assert said.counts["tested"] == said.counts["drifted"] == said.counts["watch"] == 0
     assert {row["severity"] for row in said.rows} == {"none"}
     assert line.row(FIRST, "A00")["why"] == "not tested: no forecast that was published of it has an actual yet"
-    assert said.note.startswith("no airport can be tested yet")
+    (note,) = said.notes
+    assert note.startswith("no airport can be tested yet")
 
 
 def test_in_a_quiet_fleet_everybody_is_tested_and_nobody_flagged(line: Line) -> None:
@@ -141,7 +142,7 @@ def test_in_a_quiet_fleet_everybody_is_tested_and_nobody_flagged(line: Line) -> 
     for row in said.rows:
         assert (row["drifted"], row["severity"], row["reasons"], row["action"]) == (False, "none", [], "none")
     assert not said.world["alert"]
-    assert said.note == ""
+    assert said.notes == ()
 
 
 def test_an_airport_whose_level_jumps_is_watched_first_and_drifted_when_that_lasts(line: Line) -> None:
@@ -258,7 +259,7 @@ def test_a_new_check_without_a_new_actual_holds_the_verdict(line: Line) -> None:
     assert line.row("2021-10-25", "A00")["p"] == line.row(TWICE, "A00")["p"]
     assert line.row("2021-10-25", "A00")["why"].startswith("not tested: no new actual since the check as of 2021-10-24")
     assert line.said["2021-10-25"].counts["tested"] == 0
-    assert line.said["2021-10-25"].note == ""
+    assert line.said["2021-10-25"].notes == ()
 
 
 def test_how_and_when_the_data_came_changes_nothing(line: Line, released: Line, tmp_path: Path) -> None:
@@ -313,6 +314,7 @@ def test_a_check_of_a_day_that_a_later_release_or_check_has_passed_asks_for_nobo
     assert (row["severity"] in ("moderate", "severe"), row["action"]) == (True, "none")
     assert row["why"].endswith("nothing is asked for, as the fleet was released or checked for a later date since")
     assert said.counts["retrain"] == 0
+    assert said.notes == ("nothing is asked for: the fleet was released or checked for a later date since",)
     assert drift_asked.past(other.ws, at(AFTER)) == past
     assert other.check("2021-10-25T12:00:00Z") == said
     assert other.check(TWICE) == line.said[TWICE]  # made when it was the newest, it says what it said
@@ -326,6 +328,29 @@ def test_a_thousandfold_that_stays_is_a_fault_after_half_a_year_too(line: Line, 
         other.check(as_of)
         row = other.row(as_of, BROKEN)
         assert (row["fault"], row["action"], row["reasons"][0][:22]) == ("unit", "alert", "unit since 2021-10-18:")
+
+
+def test_a_feed_that_stops_for_all_is_said_though_no_airport_lags_behind_another(line: Line, tmp_path: Path) -> None:
+    other = line.copy(tmp_path / "stopped")
+    late = "no airport has an actual after 2021-10-18: {} weeks are missing; see whether the source delivers and "
+    other.check("2021-11-06")
+    assert other.said["2021-11-06"].notes == ()  # the week that ended on the 31st is late, that of the 7th goes on
+    found = other.check("2021-11-07")
+    assert found.notes == (late.format(2) + "ingestion runs",)
+    assert (found.counts["fault"], found.counts["tested"]) == (1, 0)
+    other.check("2021-11-30")
+    kept = other.ws.objects.get(f"drift/{other.ws.fleet}/{other.said['2021-11-30'].check_key}.json") or {}
+    assert (kept["overdue"], kept["notes"]) == ("5 weeks", [late.format(5) + "ingestion runs"])
+
+
+def test_forecasts_that_have_ended_are_said_and_why_nothing_is_tested(line: Line, tmp_path: Path) -> None:
+    other = line.copy(tmp_path / "ended")
+    other.take("2021-11-28")
+    found = other.check("2021-11-28")
+    (note,) = found.notes
+    assert note.startswith("the forecasts of 10 airports have ended before 2021-11-22, so what came since is not")
+    other.check("2021-11-29")
+    assert other.row("2021-11-29", "A05")["why"] == "not tested: its forecast ended with 2021-11-01; retrain it"
 
 
 def test_above_the_budget_airports_wait(line: Line, tmp_path: Path) -> None:
@@ -360,13 +385,13 @@ def test_a_fleet_with_too_little_to_compare_is_told_when_there_will_be_enough(ne
     retrain.retrain(ws, Request(as_of=at("2020-12-31"), request_id="one"), NOW)
     found = drift.check(ws, at("2020-12-31"))
     assert [row["why"] for row in found.rows] == ["not tested: 6 of the 21 months that a test needs"] * 3
-    assert found.note == (
+    assert found.notes == (
         "no airport can be tested yet: a test needs 21 months of forecasts and actuals, and none has more than 6; "
-        "there will be enough as of 2022-03-31 at the latest, if no actual is missing"
+        "there will be enough as of 2022-03-31 at the latest, if no actual is missing",
     )
     done = command(path, "drift", "--as-of", "2020-12-31")
     assert done.exit_code == 0
-    assert found.note in done.stdout
+    assert found.notes[0] in done.stdout
     early = command(path, "drift", "--as-of", "2020-12-30")
     assert isinstance(early.exception, ConfigurationError)
     assert "the first is as of 2020-12-31" in str(early.exception)
@@ -398,6 +423,14 @@ def test_the_command_tells_of_the_world_the_counts_and_who_is_not_well(line: Lin
     lines = done.stdout.splitlines()
     assert lines[0].startswith("The world is as it was")
     assert "1 drifted" in lines[1]
-    assert [row.split()[0] for row in lines[3:-1]] == [JUMPS, BROKEN]
+    assert [row.split()[0] for row in lines[3:-2]] == [JUMPS, BROKEN]
+    assert lines[-2].startswith(f"next: `paxcast retrain --drifted --as-of {TWICE}`")
     assert lines[-1].endswith("index.html")
     assert Path(lines[-1].removeprefix("page: ")).is_file()
+
+
+def test_a_day_to_come_is_refused_as_no_check_before_it_would_act_any_more(line: Line) -> None:
+    done = command(line.path, "drift", "--as-of", "2199-01-01")
+    assert isinstance(done.exception, ConfigurationError)
+    assert str(done.exception) == "--as-of: 2199-01-01 is still to come; name today, an earlier day, or none"
+    assert drift_asked.newest_check(line.ws) == at("2021-10-25")

@@ -124,8 +124,8 @@ def by_hook(only: Callable[..., Workspace], hook: Hook) -> Workspace:
     return only(webhook=True)
 
 
-def check(ws: Workspace, day: str, rows: list[Row], world: Row = WELL) -> str:
-    """Put a check in the store as the drift job does; its key."""
+def check(ws: Workspace, day: str, rows: list[Row], world: Row = WELL, **said: Any) -> str:
+    """Put a check in the store as the drift job does; its key. said: what else its object holds."""
     key = f"{ws.fleet}-{calendar.parse_as_of(day):%Y%m%dT%H%M%S}-drift"
     same = {"fleet": ws.fleet, "check_key": key, "run_key": key, "as_of": day}
     frame = pd.DataFrame([{**same, **one} for one in rows]).reindex(columns=TABLES["drift"].names)
@@ -137,7 +137,7 @@ def check(ws: Workspace, day: str, rows: list[Row], world: Row = WELL) -> str:
     for name in ("retrain", "fallback", "escalate", "wait"):
         counts[name] = sum(one["action"] == name for one in rows)
     value = {"check_key": key, "as_of": day, "world": world, "counts": counts, "data_version": 3, "page": ""}
-    ws.objects.put(f"drift/{ws.fleet}/{key}.json", {**value, "settings": {}})
+    ws.objects.put(f"drift/{ws.fleet}/{key}.json", {**value, "settings": {}, **said})
     return key
 
 
@@ -180,6 +180,16 @@ def test_news_is_another_world_severity_fault_action_or_airport(by_hook: Workspa
         told = tell(by_hook, day, *NEWS[what])
         assert told.told == (("webhook",) if day == DAYS[1] else ())
     assert len(hook.received) == 2
+
+
+def test_that_no_data_come_at_all_is_news_once_however_long_it_lasts(by_hook: Workspace, hook: Hook) -> None:
+    for day, late in zip(DAYS, ("2 weeks", "3 weeks"), strict=False):
+        notify(by_hook, check(by_hook, day, well("AAA"), overdue=late, notes=[f"no airport: {late} are missing"]), PAGE)
+    (text,) = hook.received
+    assert text.splitlines()[0].endswith(": no new data for 2 weeks")
+    assert "no airport: 2 weeks are missing" in text
+    tell(by_hook, "2021-01-01", well("AAA"))
+    assert hook.received[1].splitlines()[0].endswith(": nothing is left to do")
 
 
 def test_a_fleet_that_is_well_again_is_told_so_once(by_hook: Workspace, hook: Hook) -> None:

@@ -21,7 +21,7 @@ from paxcast.core.drift.inputs import Finding
 from paxcast.core.drift.panel import Panel
 from paxcast.core.drift.policy import Action
 from paxcast.core.drift.verdicts import Rules, Verdict
-from paxcast.jobs import drift_asked, drift_kept, evidence
+from paxcast.jobs import drift_asked, drift_kept, drift_notes, evidence
 from paxcast.jobs.drift_kept import Kept
 from paxcast.jobs.evidence import Evidence
 from paxcast.jobs.workspace import Workspace
@@ -30,21 +30,20 @@ NONE, FAULT = verdicts.NONE, "fault"
 SHOWN = ("airport", "drifted", "severity", "p", "q", "reasons", "action")  # first in a row, and all that is printed
 ACTIONS = (policy.RETRAIN, policy.FALLBACK, policy.ESCALATE, policy.WAIT)  # that are counted
 EXPLAINED = ": "  # in a reason that explains: `level: ...`; the name of a test has none
-NAMES = {"D": "weeks", "W": "weeks", "MS": "months"}
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a check said. `rows`: one an airport, sorted, SHOWN first. `world`: of the fleet as a whole. `note`:
-    why nobody could be tested, and when that will be; else ""."""
+    """What a check said. `rows`: one an airport, sorted, SHOWN first. `world`: of the fleet as a whole. `notes`: what
+    else a person has to know, see `drift_notes`."""
 
     check_key: str
     as_of: str
     rows: list[Row]
     world: Row
     counts: dict[str, int]
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +81,26 @@ def check(ws: Workspace, as_of: pd.Timestamp) -> Checked:
             faults=faults,
             actions={action.airport: action for action in actions},
             findings=_findings(ws, known, [a for a, verdict in told.items() if verdict.severity != NONE]),
-            untested={a: _untested(known, rules, a, verdict, before) for a, verdict in told.items()},
+            untested={a: drift_notes.untested(known, rules, a, verdict, before) for a, verdict in told.items()},
         ),
     )
     world = {name: _finite(value) for name, value in asdict(judged.world).items()}
+    overdue = drift_notes.overdue(ws, known, as_of)
     found = Checked(
         check_key=drift_kept.check_key(ws.fleet, as_of),
         as_of=calendar.as_of_text(as_of),
         rows=rows,
         world=world,
         counts=_counts(rows),
-        note=_note(ws, known, rules, rows),
+        notes=drift_notes.notes(ws, known, rules, rows, overdue, looked_back=looked_back),
     )
     settings = ws.settings.drift.model_dump(mode="json")
     beside = {
         "looked_back": looked_back,
         "world": world,
         "counts": found.counts,
+        "notes": list(found.notes),
+        "overdue": overdue,
         "data_version": known.data_version,
         "settings": settings,
     }
@@ -165,48 +167,6 @@ def _findings(ws: Workspace, known: Evidence, flagged: Sequence[str]) -> dict[st
         {a: known.model_age[a] for a in flagged},
         own.stale_after,
         absent=ws.settings.source.absent,
-    )
-
-
-# --- who could not be tested, and when that will be
-
-
-def _needed(rules: Rules) -> int:
-    """Cycles that a test needs: to compare with, that may have drifted, and one between."""
-    return rules.least + rules.window + 1
-
-
-def _untested(known: Evidence, rules: Rules, airport: str, verdict: Verdict, before: Kept | None) -> str:
-    """Why an airport was not tested, in words; "" if it was."""
-    if verdict.tested:
-        return ""
-    if before is not None and verdict.cycle and verdict.cycle == before.rows.get(airport, {}).get("cycle"):
-        held = "; its verdict holds" if verdict.p is not None else ""
-        return f"not tested: no new actual since the check as of {calendar.as_of_text(before.as_of)}{held}"
-    at = known.panel.airports.index(airport)
-    have, needed = int(np.isfinite(known.panel.residual[at]).sum()), _needed(rules)
-    if have < needed:
-        return f"not tested: {have} of the {needed} {NAMES[known.frequency]} that a test needs"
-    if not known.panel.live[at].any():
-        return "not tested: no forecast that was published of it has an actual yet"
-    return "not tested: the fleet has too little without drift to hold it against"
-
-
-def _note(ws: Workspace, known: Evidence, rules: Rules, rows: Sequence[Row]) -> str:
-    """Where nobody could be tested: what is missing, and as of when it will be there if no actual is missing."""
-    if any(row["p"] is not None or row["severity"] != NONE for row in rows):
-        return ""
-    name, needed = NAMES[known.frequency], _needed(rules)
-    have = int(np.isfinite(known.panel.residual).sum(axis=1).max(initial=0))
-    if have >= needed:
-        return "no airport can be tested yet: no published forecast has met enough actuals; each new one counts"
-    periods = (needed - have) * (residuals.DAYS if known.frequency == "D" else 1)
-    last = calendar.shift(pd.DatetimeIndex([known.panel.cycles[-1]]), periods, known.frequency)
-    end = calendar.period_end(pd.Series(last), known.frequency).iloc[0]
-    ready = calendar.as_of_text(end + pd.Timedelta(days=ws.settings.source.delay_days))
-    return (
-        f"no airport can be tested yet: a test needs {needed} {name} of forecasts and actuals, and none has more than "
-        f"{have}; there will be enough as of {ready} at the latest, if no actual is missing"
     )
 
 

@@ -96,7 +96,7 @@ def _page(ws: Workspace, check_key: str) -> str:
     more = [f"Charts of the {len(shown)} worst of {len(charted)} airports."] if len(charted) > len(shown) else []
     return board.page(
         f"{ws.fleet}: drift as of {kept['as_of']}",
-        [of_the_world(kept["world"]), of_the_counts(kept["counts"]), *more],
+        [of_the_world(kept["world"]), of_the_counts(kept["counts"]), *kept.get("notes", ()), *more],
         Table(names=COLUMNS, rows=[_cells(row) for row in rows], menus=("severity", "action")),
         _sections(ws, kept, shown, max(row["cycle"] for row in rows) if rows else ""),
     )

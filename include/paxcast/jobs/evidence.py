@@ -42,8 +42,8 @@ class Evidence:
     fleet's newest period. By airport, of the window that may have drifted: `restated`, how many periods have another
     value than at first, where any has; `known_since`, when the last of its actuals became known.
 
-    By airport in force: `versions` of its model; `model_age`, how many cycles it has forecast since; `simple`, the
-    simple method that did best in its folds.
+    By airport in force: `versions` of its model; `model_age`, how many cycles it has forecast since; `last`, the last
+    period of its forecast; `simple`, the simple method that did best in its folds.
     """
 
     panel: Panel
@@ -55,6 +55,7 @@ class Evidence:
     known_since: Mapping[str, pd.Timestamp]
     versions: Mapping[str, int]
     model_age: Mapping[str, int]
+    last: Mapping[str, pd.Timestamp]
     simple: Mapping[str, str]
 
 
@@ -73,7 +74,8 @@ class _Asked:
 @dataclass(slots=True)
 class _Seen:
     """What was read so far. `known`: histories, of one slice each; `restated`, `known_since` as of Evidence. By airport
-    in force: what published forecasts `missed`, what `models` missed in their folds, the `first` period forecast."""
+    in force: what published forecasts `missed`, what `models` missed in their folds, the `first` and the `last` period
+    forecast."""
 
     known: list[pd.DataFrame] = field(default_factory=list)
     restated: dict[str, int] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class _Seen:
     missed: dict[str, Missed] = field(default_factory=dict)
     models: dict[str, OfModel] = field(default_factory=dict)
     first: dict[str, pd.Timestamp] = field(default_factory=dict)
+    last: dict[str, pd.Timestamp] = field(default_factory=dict)
 
 
 def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
@@ -112,6 +115,7 @@ def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
         known_since=seen.known_since,
         versions={airport: entry.version for airport, entry in entries.items()},
         model_age=_ages(seen.first, newest, over),
+        last=seen.last,
         simple={airport: model.simple for airport, model in seen.models.items()},
     )
 
@@ -209,6 +213,7 @@ def _look_at(ws: Workspace, buckets: list[int], asked: _Asked, seen: _Seen) -> N
     present = said[said["present"]].drop_duplicates([AIRPORT, DS]).sort_values([AIRPORT, DS])
     ahead = {str(airport): rows for airport, rows in present.groupby(AIRPORT)}
     seen.first |= {airport: rows[DS].iloc[0] for airport, rows in ahead.items()}
+    seen.last |= {airport: rows[DS].iloc[-1] for airport, rows in ahead.items()}
     models = _models(ws, asked, {airport: rows["half"].to_numpy() for airport, rows in ahead.items()})
     seen.models |= models
     compared = _compared(ws, asked, said, observed, known)

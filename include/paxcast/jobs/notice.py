@@ -24,7 +24,8 @@ REASONS = 200  # characters of an airport's reasons
 @dataclass(frozen=True, slots=True)
 class Check:
     """A drift check as it is in the store. `rows`: of its airports that are not well, worst first. `news`: the digest
-    of what is news in it: the verdict on the world, and severity, fault and action of these airports."""
+    of what is news in it: the verdict on the world, whether data are overdue, and severity, fault and action of these
+    airports. `overdue`: for how long no airport was reported, "" where that is usual; `notes`: see `drift_notes`."""
 
     fleet: str
     check_key: str
@@ -34,6 +35,8 @@ class Check:
     rows: tuple[dict[str, Any], ...]
     page: str
     news: str
+    overdue: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def instant(self) -> str:
@@ -46,6 +49,7 @@ class Check:
         counts = self.counts
         found = [
             *(["the world changed"] if self.world["alert"] else []),
+            *([f"no new data for {self.overdue}"] if self.overdue else []),
             *([f"{counts['drifted']} of {counts['airports']} airports drifted"] if counts["drifted"] else []),
             *([f"faults in the data of {counts['fault']}"] if counts["fault"] else []),
             *([f"{counts['watch']} to watch"] if counts["watch"] else []),
@@ -73,7 +77,9 @@ def load(ws: Workspace, check_key: str, page: str = "") -> Check:
         counts=value["counts"],
         rows=tuple(unwell),
         page=page or value.get("page", ""),
-        news=news(bool(value["world"]["alert"]), told),
+        news=news(bool(value["world"]["alert"]), told, overdue=bool(value.get("overdue"))),
+        overdue=value.get("overdue", ""),
+        notes=tuple(value.get("notes", ())),
     )
 
 
@@ -82,15 +88,15 @@ def run_of(ws: Workspace, check_key: str) -> str:
     return f"drift/{ws.fleet}/{check_key}/mlflow.json"
 
 
-def news(alert: bool, airports: Sequence[Sequence[str]]) -> str:
+def news(alert: bool, airports: Sequence[Sequence[str]], *, overdue: bool = False) -> str:
     """The digest of what is news in a check. airports: code, severity, fault and action of those that are not well."""
-    return digest({"world": alert, "airports": airports})
+    return digest({"world": alert, "airports": airports, **({"overdue": True} if overdue else {})})
 
 
 def text(check: Check, missed: Sequence[str], mlflow_run: str) -> str:
     """What people are sent: the world, counts, the worst airports and links. missed: the headlines of earlier checks
     that could not be told; mlflow_run: where the check is in MLflow, if it is."""
-    lines = [check.headline, "", _world(check.world), *_counts(check.counts)]
+    lines = [check.headline, "", _world(check.world), *_counts(check.counts), *check.notes]
     drifted, broken = ([row for row in check.rows if (row["severity"] == FAULT) == is_one] for is_one in (False, True))
     for name, rows in (("Worst", drifted), ("Faults in the data", broken)):
         lines += ["", f"{name}:", *(_airport(row) for row in rows[:SHOWN])] if rows else []

@@ -98,7 +98,7 @@ def score(ws: Workspace, as_of: pd.Timestamp, among: Sequence[Published] | None 
         totals = {**totals, **{name: totals[name] + added for name, added in counts.items()}}
     result = Scored(**totals)
     if result.new or result.rescored:
-        log.info("as of %s: %d new scores, %d rescored", result.as_of, result.new, result.rescored)
+        log.info("%d new scores, %d rescored", result.new, result.rescored)
     return result
 
 

@@ -29,7 +29,7 @@ def check(fleet: str) -> Checked:
     ws = _workspace(fleet)
     found = drift.check(ws, _as_of(ws))
     counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
-    log.info("%s: %s%s", found.check_key, counts, f"; {found.note}" if found.note else "")
+    log.info("%s: %s", found.check_key, "; ".join([counts, *found.notes]))
     asked = sum(found.counts[action] for action in ASKS)
     told = {"check_key": found.check_key, "as_of": found.as_of, "table_version": ws.tables.version("drift")}
     return {**told, "asked": asked, "counts": dict(found.counts)}

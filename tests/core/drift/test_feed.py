@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paxcast.core.drift.feed import Fault, crowded, faults
+from paxcast.core.drift.feed import Fault, crowded, faults, overdue
 from paxcast.core.errors import ConfigurationError
 
 SHARED = Path(os.environ.get("PAXCAST_SHARED_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
@@ -143,6 +143,16 @@ def test_who_is_reported_sooner_than_all_others_makes_nobody_silent(absent):
     assert told(history(series, "W"), "W", absent) == ()
     series["A005"][-4:] = np.nan
     assert [f.airport for f in told(history(series, "W"), "W", absent)] == ["A005"]
+
+
+@pytest.mark.parametrize(("frequency", "few"), [("D", 7), ("W", 2), ("MS", 2)])
+@pytest.mark.parametrize("until", ["2024-03-01", "2024-03-04", "2024-03-10T23:59:59", "2024-04-01", "2025-01-01"])
+def test_a_fleet_is_overdue_by_the_whole_periods_that_have_ended_without_a_row(frequency, few, until):
+    newest, instant = pd.Timestamp("2024-02-05" if frequency == "W" else "2024-02-01"), pd.Timestamp(until, tz="UTC")
+    begin, ended = newest + pd.tseries.frequencies.to_offset(STEP[frequency]), 0
+    while (begin + pd.tseries.frequencies.to_offset(STEP[frequency])).tz_localize("UTC") <= instant:
+        begin, ended = begin + pd.tseries.frequencies.to_offset(STEP[frequency]), ended + 1
+    assert overdue(newest, frequency, instant) == (ended if ended >= few else 0)
 
 
 @pytest.mark.parametrize("absent", ["missing", "zero"])

@@ -50,7 +50,6 @@ def one(verdict: Verdict | None, past: Past = NEW, *faults: Fault, simple: str =
 
 def test_an_airport_that_drifts_for_the_first_time_is_retrained_with_its_tests_as_the_reason():
     assert one(Verdict("AAA")) == Action("AAA", RETRAIN, "drift: loss, bias high", "")
-    assert one(Verdict("AAA", reasons=())).why == "drift: all tests together"
 
 
 def test_an_airport_without_drift_is_left_alone_also_when_it_is_watched():

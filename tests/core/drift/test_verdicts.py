@@ -110,6 +110,15 @@ def test_errors_that_grew_to_both_sides_are_drift_without_a_side() -> None:
     assert "loss" in found.reasons
 
 
+def test_who_is_flagged_always_has_a_reason() -> None:
+    residual = fleet()
+    for i in range(60):
+        residual[i, -8:] += 1.3
+    found = judge(panel(residual)).airports
+    assert [bool(v.reasons) for v in found] == [v.severity != "none" for v in found]
+    assert ("all tests together",) in {v.reasons for v in found}
+
+
 def test_one_bad_cycle_is_watched_at_most_however_bad_it_is() -> None:
     for back in range(1, 6):
         residual = fleet()

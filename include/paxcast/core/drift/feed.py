@@ -69,6 +69,16 @@ def faults(
 # --- no longer reported
 
 
+def overdue(newest: pd.Timestamp, frequency: str, until: pd.Timestamp) -> int:
+    """How many whole periods after the fleet's newest have ended by `until`, an instant (UTC); 0 where they are too few
+    to call an airport silent. `faults` compares airports with each other: it cannot tell that all of them are silent.
+    """
+    end = calendar.period_end(pd.Series([newest]), frequency).iloc[0]
+    months = (until.year - end.year) * 12 + until.month - end.month
+    behind = months if frequency == "MS" else (until - end).days // (7 if frequency == "W" else 1)
+    return behind if behind >= QUIET[frequency] else 0
+
+
 def _silent(traffic: Traffic, absent: str) -> Iterator[Fault]:
     given, newest = np.isfinite(traffic.y), traffic.y.shape[1] - 1
     year, least = calendar.frequency(traffic.frequency).year, QUIET[traffic.frequency]
@@ -86,7 +96,8 @@ def _silent(traffic: Traffic, absent: str) -> Iterator[Fault]:
         since = traffic.start(at, int(last[at]) + 1)
         detail = (
             f"no row for {_count(int(behind[at]), traffic.frequency)}, since {since}, while others are reported up to "
-            f"{traffic.start(at, usual)}; ask the source for them, or exclude the airport if it has closed"
+            f"{traffic.start(at, usual)}; ask the source for them, or set overrides.{traffic.airports[at]}.exclude if "
+            "it has closed"
         )
         yield Fault(traffic.airports[at], SILENT, since, detail)
 

@@ -135,8 +135,8 @@ def _wanted(verdict: Drifting, past: Past, simple: str) -> Action:
 
 
 def reason(tests: Sequence[str]) -> str:
-    """Why an airport is retrained: `drift: loss, bias high`; no test of it need be small by itself."""
-    return f"{REASON}: {', '.join(tests) or 'all tests together'}"
+    """Why an airport is retrained: `drift: loss, actuals above forecasts`."""
+    return f"{REASON}: {', '.join(tests)}"
 
 
 def _waits(wanted: Action, past: Past, budget: int) -> Action:

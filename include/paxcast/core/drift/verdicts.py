@@ -34,6 +34,7 @@ TIMES_SEVERE = 3.0  # the usual loss
 NAMED = 0.01  # the chance of a test's own score below which it is a reason
 DIGITS = 9  # of scores: coverage has many that are alike, and rounding must not put them in an order
 REPEATS = 3  # rounds in which airports that changed in the past are left out of the pool
+TOGETHER = "all tests together"  # the reason where none of them is small by itself
 NONE, WATCH, MODERATE, SEVERE = "none", "watch", "moderate", "severe"
 
 
@@ -177,11 +178,11 @@ def _judged(untested: list[Verdict], scores: _Scores, rules: Rules) -> list[Verd
 
 
 def _reasons(tests: set[str], cusum: float) -> tuple[str, ...]:
-    """In words: how large errors are, whether intervals hold, and to which side forecasts are wrong."""
+    """In words: how large errors are, whether intervals hold, and to which side forecasts are wrong; TOGETHER else."""
     found: list[str] = [name for name in ("loss", "coverage") if name in tests]
     if tests & {"jump", "leak"}:
         found.append("actuals above forecasts" if cusum > 0 else "actuals below forecasts")
-    return tuple(found)
+    return tuple(found) or (TOGETHER,)
 
 
 def _length(pools: dict[str, Pool], scores: dict[str, Array]) -> Array:
