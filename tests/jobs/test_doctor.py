@@ -2,19 +2,21 @@
 
 import importlib
 import stat
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from paxcast.jobs import doctor
 from paxcast.jobs.workspace import Workspace
+from paxcast.sections import NotifySettings
 
 NOW = pd.Timestamp("2021-03-01T12:00", tz="UTC")
 
 
 def test_every_check_says_what_it_found_and_only_what_is_not_well_gets_advice(ws: Workspace) -> None:
     checks = doctor.doctor(ws, NOW)
-    names = ["java", "pyspark", "engine", "lightgbm", "store", "mlflow", "disk", "clock", "overrides"]
+    names = ["java", "pyspark", "engine", "lightgbm", "store", "mlflow", "disk", "clock", "overrides", "notify"]
     assert [check.name for check in checks] == names
     for check in checks:
         assert check.found, check.name
@@ -51,3 +53,15 @@ def test_java_is_held_to_its_version(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     assert not found.well
     assert "11.0.2" in found.found
     assert found.advice
+
+
+def test_a_channel_without_its_address_is_told_before_there_is_anything_to_send(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PAXCAST_WEBHOOK_URL", raising=False)
+    on = replace(ws, settings=ws.settings.model_copy(update={"notify": NotifySettings(log=False, webhook=True)}))
+    found = doctor._notify(on)
+    assert (found.well, found.found) == (False, "of drift: webhook, without PAXCAST_WEBHOOK_URL")
+    monkeypatch.setenv("PAXCAST_WEBHOOK_URL", "https://hooks.example.org/of-nobody")
+    assert doctor._notify(on).well
+    assert "of-nobody" not in str(doctor._notify(on))

@@ -14,11 +14,13 @@ from typing import Any
 import pandas as pd
 
 from paxcast.adapters.mlflow_registry import Registry
+from paxcast.adapters.notification import SMTP_URL, WEBHOOK_URL
 from paxcast.core import prophet_map
 from paxcast.core.columns import FLEET
 from paxcast.core.errors import InfrastructureError
 from paxcast.jobs import histories, searches, validate
 from paxcast.jobs.workspace import Workspace
+from paxcast.settings import secret
 
 LEAST_JAVA = 17
 LEAST_FREE_GB = 2.0
@@ -49,6 +51,7 @@ def doctor(ws: Workspace, now: pd.Timestamp) -> list[Check]:
         lambda: _disk(ws),
         lambda: _clock(ws, now),
         lambda: _overrides(ws),
+        lambda: _notify(ws),
     ]
     return [check() for check in checks]
 
@@ -149,3 +152,17 @@ def _overrides(ws: Workspace) -> Check:
     if unheard:
         return Check("overrides", False, unheard, validate.UNHEARD_ADVICE)
     return Check("overrides", True, f"of {len(ws.settings.overrides)} airports")
+
+
+def _notify(ws: Workspace) -> Check:
+    """Whether the addresses are there that the channels need; nothing is sent."""
+    wanted, missing = ws.settings.notify, []
+    if wanted.email_to and not secret(SMTP_URL):
+        missing.append(SMTP_URL)
+    if wanted.webhook and not secret(WEBHOOK_URL):
+        missing.append(WEBHOOK_URL)
+    channels = {"log": wanted.log, "email": bool(wanted.email_to), "webhook": wanted.webhook}
+    found = f"of drift: {', '.join(name for name, is_on in channels.items() if is_on) or 'nobody'}"
+    if not missing:
+        return Check("notify", True, found)
+    return Check("notify", False, f"{found}, without {' and '.join(missing)}", "set it, see docs/configuration.md")
