@@ -43,8 +43,7 @@ def drift_dag(settings: Settings) -> None:
         task(watch_tasks.announce, outlets=[fleets.drift(settings)])(fleet, checked)
         page = links.to_page(task(watch_tasks.report)(fleet, checked))
         tracked = task(watch_tasks.track)(fleet, checked)
-        tell = task(watch_tasks.notify, trigger_rule=watch_tasks.EVEN_IF_RED, execution_timeout=watch_tasks.TOLD_WITHIN)
-        notified = tell(fleet, checked, page)
+        notified = task(watch_tasks.notify, trigger_rule=watch_tasks.EVEN_IF_RED)(fleet, checked, page)
         page >> tracked >> notified
         tracked >> EmptyOperator(
             task_id="finished", doc_md="Red, and the run with it, without a page or its MLflow run."

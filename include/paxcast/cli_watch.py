@@ -52,10 +52,10 @@ def drift(
 
 
 def _instant(as_of: str | None) -> pd.Timestamp:
-    """The end of a day, or now. A check of a day to come would have no check before that day act any more."""
+    """The end of a day that is over, or now: after a check of a later instant none before that would act any more."""
     asked = calendar.parse_as_of(as_of) if as_of else now().floor("s")
-    if asked > now().ceil("D"):
-        raise ConfigurationError(f"--as-of: {as_of} is still to come; name today, an earlier day, or none")
+    if asked > now():
+        raise ConfigurationError(f"--as-of: {as_of} is not over yet; leave it out for all that is known now")
     return asked
 
 

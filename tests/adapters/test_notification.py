@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -259,6 +259,26 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         yield int(listening.getsockname()[1])
 
 
+@pytest.fixture
+def trickling(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a server that says a letter every now and then, and never comes to an end."""
+    monkeypatch.setattr(notification, "WHOLE", 0.5)
+    ended = threading.Event()
+
+    def trickle(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            while not ended.wait(0.05):
+                connection.sendall(b"2")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=trickle, args=(listening,), daemon=True)
+        thread.start()
+        yield int(listening.getsockname()[1])
+        ended.set()
+        thread.join()
+
+
 def smtp(
     port: int, query: str = "", scheme: str = "smtp", login: str = f"{LOGIN}@", host: str = "localhost"
 ) -> SecretStr:
@@ -486,6 +506,16 @@ def test_a_webhook_that_says_nothing_is_not_waited_for(silent: int) -> None:
     told = refusal(InfrastructureError, lambda: post(webhook(silent), "x"))
     assert told == "PAXCAST_WEBHOOK_URL: not posted: no answer within 0.3 s"
     assert time.monotonic() - began < 30
+
+
+def test_a_server_that_answers_a_letter_at_a_time_is_not_waited_for(trickling: int) -> None:
+    told = refusal(InfrastructureError, lambda: post(webhook(trickling), "x"))
+    assert told == "PAXCAST_WEBHOOK_URL: not posted: it was not done within 0.5 s"
+
+
+def test_a_mail_server_that_answers_a_letter_at_a_time_is_not_waited_for(trickling: int) -> None:
+    told = refusal(InfrastructureError, lambda: send_mail(smtp(trickling), MAIL))
+    assert told == "PAXCAST_SMTP_URL: the e-mail was not sent: it was not done within 0.5 s"
 
 
 def test_a_server_that_is_none_of_http_is_no_sensible_answer(bare_mail: MailServer) -> None:

@@ -54,7 +54,6 @@ def task_described(task: Any) -> dict[str, Any]:
         "policy": task.retry_policy is not None,
         "doc": task.doc_md,
         "rule": str(task.trigger_rule.value),
-        "within": task.execution_timeout and task.execution_timeout.total_seconds(),
         "kinds": [f"{kind.__module__}.{kind.__name__}" for kind in type(task).__mro__],
         "downstream": sorted(task.downstream_task_ids),
         "outlets": [asset.name for asset in task.outlets],

@@ -163,14 +163,6 @@ def test_a_check_is_told_to_airflow_by_one_task_and_to_people_by_another_after_p
     assert special == {"notify": "all_done_min_one_success"}
 
 
-def test_telling_people_has_an_end_as_no_check_runs_before_the_one_before_has_ended(
-    three_fleets: dict[str, Any],
-) -> None:
-    dag = three_fleets["dags"]["drift_weekly"]
-    assert dag["max_active_runs"] == 1
-    assert {name: task["within"] for name, task in dag["tasks"].items() if task["within"]} == {"notify": 300}
-
-
 def test_the_report_of_a_check_has_a_button_that_leads_to_its_page(three_fleets: dict[str, Any]) -> None:
     tasks = three_fleets["dags"]["drift_weekly"]["tasks"]
     assert {name: task["links"] for name, task in tasks.items() if task["links"]} == {"report": ["Page"]}

@@ -20,6 +20,7 @@ from paxcast.jobs.drift import Checked
 from paxcast.jobs.ingest import ingest
 from paxcast.jobs.run import Request
 from paxcast.jobs.workspace import Workspace, open_workspace
+from paxcast.sections import OverrideSettings
 from paxcast.settings import load
 
 NOW = pd.Timestamp("2022-06-01T12:00", tz="UTC")
@@ -332,25 +333,41 @@ def test_a_thousandfold_that_stays_is_a_fault_after_half_a_year_too(line: Line, 
 
 def test_a_feed_that_stops_for_all_is_said_though_no_airport_lags_behind_another(line: Line, tmp_path: Path) -> None:
     other = line.copy(tmp_path / "stopped")
-    late = "no airport has an actual after 2021-10-18: {} weeks are missing; see whether the source delivers and "
-    other.check("2021-11-06")
-    assert other.said["2021-11-06"].notes == ()  # the week that ended on the 31st is late, that of the 7th goes on
-    found = other.check("2021-11-07")
-    assert found.notes == (late.format(2) + "ingestion runs",)
-    assert (found.counts["fault"], found.counts["tested"]) == (1, 0)
-    other.check("2021-11-30")
-    kept = other.ws.objects.get(f"drift/{other.ws.fleet}/{other.said['2021-11-30'].check_key}.json") or {}
-    assert (kept["overdue"], kept["notes"]) == ("5 weeks", [late.format(5) + "ingestion runs"])
-
-
-def test_forecasts_that_have_ended_are_said_and_why_nothing_is_tested(line: Line, tmp_path: Path) -> None:
-    other = line.copy(tmp_path / "ended")
-    other.take("2021-11-28")
+    late = "most airports have no actual of the 5 weeks after 2021-10-18; see whether the source delivers and ingestion"
+    patient = other.check("2021-11-27")  # four whole weeks are missing, which history.max_stale puts up with
+    assert patient.notes == ()
     found = other.check("2021-11-28")
-    (note,) = found.notes
-    assert note.startswith("the forecasts of 10 airports have ended before 2021-11-22, so what came since is not")
-    other.check("2021-11-29")
-    assert other.row("2021-11-29", "A05")["why"] == "not tested: its forecast ended with 2021-11-01; retrain it"
+    assert found.notes == (f"{late} runs, and state source.delay_days if it is always so late",)
+    assert (found.counts["fault"], found.counts["tested"]) == (1, 0)
+    kept = other.ws.objects.get(f"drift/{other.ws.fleet}/{found.check_key}.json") or {}
+    assert (kept["overdue"], kept["ended"]) == ("5 weeks after 2021-10-18", 0)
+
+
+def test_forecasts_that_have_ended_are_said_and_nothing_is_tested_any_more(line: Line, tmp_path: Path) -> None:
+    other = line.copy(tmp_path / "ended")
+    closed = other.table[other.table["airport"].ne("A06") | (other.table["date"] < "2021-11-01")]
+    for as_of, tested in (("2021-11-07", 9), ("2021-11-28", 0), ("2021-12-05", 0)):
+        other.take(as_of, closed)
+        assert other.check(as_of).counts["tested"] == tested
+    assert other.said["2021-11-07"].notes == ()
+    for as_of in ("2021-11-28", "2021-12-05"):
+        (note,) = other.said[as_of].notes
+        assert note.startswith(
+            "the forecast has ended of 9 airports that are still reported, so what came since is not"
+        )
+        assert other.row(as_of, "A05")["why"] == "not tested: its forecast ended with 2021-11-01; retrain it"
+    other.retrain("2021-12-05")
+    assert other.check("2021-12-06").notes == ()
+    why = "not tested: no forecast of its newest actuals was published beforehand"
+    assert other.row("2021-12-06", "A05")["why"] == why
+
+
+def test_a_fleet_of_excluded_airports_has_nothing_to_check(line: Line, tmp_path: Path) -> None:
+    other = line.copy(tmp_path / "excluded")
+    wanted = dict.fromkeys([*CODES, YOUNG], OverrideSettings(exclude=True))
+    ws = replace(other.ws, settings=other.ws.settings.model_copy(update={"overrides": wanted}))
+    with pytest.raises(ConfigurationError, match="no airport that is not excluded has an actual as of 2021-10-24"):
+        drift.check(ws, at(TWICE))
 
 
 def test_above_the_budget_airports_wait(line: Line, tmp_path: Path) -> None:
@@ -429,8 +446,10 @@ def test_the_command_tells_of_the_world_the_counts_and_who_is_not_well(line: Lin
     assert Path(lines[-1].removeprefix("page: ")).is_file()
 
 
-def test_a_day_to_come_is_refused_as_no_check_before_it_would_act_any_more(line: Line) -> None:
-    done = command(line.path, "drift", "--as-of", "2199-01-01")
-    assert isinstance(done.exception, ConfigurationError)
-    assert str(done.exception) == "--as-of: 2199-01-01 is still to come; name today, an earlier day, or none"
+def test_a_day_that_is_not_over_is_refused_as_no_check_before_it_would_act_any_more(line: Line) -> None:
+    today = f"{pd.Timestamp.now(tz='UTC'):%Y-%m-%d}"
+    for day in ("2199-01-01", today):
+        done = command(line.path, "drift", "--as-of", day)
+        assert isinstance(done.exception, ConfigurationError)
+        assert str(done.exception) == f"--as-of: {day} is not over yet; leave it out for all that is known now"
     assert drift_asked.newest_check(line.ws) == at("2021-10-25")

@@ -182,14 +182,29 @@ def test_news_is_another_world_severity_fault_action_or_airport(by_hook: Workspa
     assert len(hook.received) == 2
 
 
-def test_that_no_data_come_at_all_is_news_once_however_long_it_lasts(by_hook: Workspace, hook: Hook) -> None:
-    for day, late in zip(DAYS, ("2 weeks", "3 weeks"), strict=False):
-        notify(by_hook, check(by_hook, day, well("AAA"), overdue=late, notes=[f"no airport: {late} are missing"]), PAGE)
+@pytest.mark.parametrize(
+    ("what", "first", "then", "told"),
+    [
+        ("overdue", "5 weeks after 2020-01-06", "6 weeks after 2020-01-06", "no data of the 5 weeks after 2020-01-06"),
+        ("ended", 7, 8, "forecasts of 7 have ended"),
+    ],
+)
+def test_that_data_or_forecasts_have_ended_is_news_once_however_long_it_lasts(
+    by_hook: Workspace, hook: Hook, what: str, first: Any, then: Any, told: str
+) -> None:
+    for day, value in zip(DAYS, (first, then), strict=False):
+        notify(by_hook, check(by_hook, day, well("AAA"), **{what: value}, notes=[f"in words: {value}"]), PAGE)
     (text,) = hook.received
-    assert text.splitlines()[0].endswith(": no new data for 2 weeks")
-    assert "no airport: 2 weeks are missing" in text
+    assert text.splitlines()[0].endswith(f": {told}")
+    assert f"in words: {first}" in text
     tell(by_hook, "2021-01-01", well("AAA"))
     assert hook.received[1].splitlines()[0].endswith(": nothing is left to do")
+
+
+def test_a_check_that_looked_back_is_told_to_nobody(by_hook: Workspace, hook: Hook) -> None:
+    key = check(by_hook, DAYS[0], [row("AAA")], looked_back=True)
+    assert notify(by_hook, key, PAGE).told == ()
+    assert hook.received == []
 
 
 def test_a_fleet_that_is_well_again_is_told_so_once(by_hook: Workspace, hook: Hook) -> None:

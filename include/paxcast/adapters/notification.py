@@ -10,12 +10,14 @@ import json
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate
-from typing import Final
+from threading import Thread
+from typing import Final, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
@@ -26,6 +28,7 @@ from paxcast.core.errors import ConfigurationError, InfrastructureError
 
 SMTP_URL: Final = "PAXCAST_SMTP_URL"
 WEBHOOK_URL: Final = "PAXCAST_WEBHOOK_URL"
+WHOLE = 90.0  # seconds that all of a message may take
 ANSWERS = 20.0  # seconds in which a server connects, and answers each time
 PORTS = {"smtp": 587, "smtps": 465}  # of submission (RFC 6409), and with TLS from the first byte (RFC 8314)
 WRITE_SMTP = (
@@ -35,6 +38,16 @@ WRITE_SMTP = (
 WRITE_WEBHOOK = "write it as the service that made it shows it, beginning with https://"
 PLAIN = re.compile(r"[!-~]+")  # what an address may consist of (RFC 3986)
 SLACKS = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}  # else <!channel> in a text calls everybody
+
+
+T = TypeVar("T")
+Refused = dict[str, tuple[int, bytes]]  # by address, with the server's answer
+# What the standard library raises: the last is a UnicodeError, of a host or a password.
+FAILS = (OSError, smtplib.SMTPException, http.client.HTTPException, ValueError)
+
+
+class _Slow(OSError):
+    """A message took longer than WHOLE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +79,8 @@ def send_mail(url: SecretStr, mail: Mail) -> tuple[str, ...]:
     """
     server = _server(url)
     try:
-        with _connected(server) as session:
-            refused = session.send_message(_composed(mail), mail.sender, list(mail.to))
-    except (smtplib.SMTPException, OSError, ValueError) as err:  # a UnicodeError, of a host or a password, is the last
+        refused = _in_time(lambda: _sent(server, mail))
+    except FAILS as err:
         raise InfrastructureError(f"{SMTP_URL}: the e-mail was not sent: {_smtp_reason(err)}") from None
     return tuple(sorted(refused))
 
@@ -85,13 +97,35 @@ def post(url: SecretStr, text: str, plain_http: bool = False) -> None:
     body = json.dumps({"text": escaped}).encode()
     request = Request(parts.geturl(), data=body, headers=headers, method="POST")
     try:
-        with _opener(parts).open(request, timeout=ANSWERS):
-            return
+        _in_time(lambda: _opener(parts).open(request, timeout=ANSWERS).close())
     except HTTPError as err:
         err.close()
         raise InfrastructureError(f"{WEBHOOK_URL}: not posted: {_http_reason(err.code)}") from None
-    except (OSError, http.client.HTTPException, ValueError) as err:
+    except FAILS as err:
         raise InfrastructureError(f"{WEBHOOK_URL}: not posted: {_reason(err)}") from None
+
+
+def _sent(server: _Server, mail: Mail) -> Refused:
+    with _connected(server) as session:
+        return session.send_message(_composed(mail), mail.sender, list(mail.to))
+
+
+def _in_time(send: Callable[[], T]) -> T:
+    """What `send` returns or raises. Raises _Slow if it takes longer than WHOLE, as with a server that answers a letter
+    at a time, each within ANSWERS: it would keep the other channels, and the next check, waiting for ever. What was
+    begun then ends by itself, or with the process."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(send())
+        except FAILS as err:
+            done.set_exception(err)
+
+    Thread(target=run, daemon=True).start()
+    if not wait([done], timeout=WHOLE).done:
+        raise _Slow
+    return done.result()
 
 
 def _server(url: SecretStr) -> _Server:
@@ -220,6 +254,8 @@ def _http_reason(code: int) -> str:
 
 def _reason(err: BaseException) -> str:
     cause = err.reason if isinstance(err, URLError) else err
+    if isinstance(cause, _Slow):
+        return f"it was not done within {WHOLE:g} s"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({cause.verify_message}); name its authority in SSL_CERT_FILE"
     if isinstance(cause, TimeoutError):

@@ -101,6 +101,7 @@ def check(ws: Workspace, as_of: pd.Timestamp) -> Checked:
         "counts": found.counts,
         "notes": list(found.notes),
         "overdue": overdue,
+        "ended": drift_notes.ended(known),
         "data_version": known.data_version,
         "settings": settings,
     }

@@ -26,45 +26,56 @@ def untested(known: Evidence, rules: Rules, airport: str, verdict: Verdict, befo
         held = "; its verdict holds" if verdict.p is not None else ""
         return f"not tested: no new actual since the check as of {calendar.as_of_text(before.as_of)}{held}"
     at = known.panel.airports.index(airport)
-    have, needed = int(np.isfinite(known.panel.residual[at]).sum()), _needed(rules)
-    if have < needed:
-        return f"not tested: {have} of the {needed} {CYCLES[known.frequency]} that a test needs"
+    there, needed = np.flatnonzero(np.isfinite(known.panel.residual[at])), _needed(rules)
+    if len(there) < needed:
+        return f"not tested: {len(there)} of the {needed} {CYCLES[known.frequency]} that a test needs"
     if not known.panel.live[at].any():
         return "not tested: no forecast that was published of it has an actual yet"
+    if not known.panel.live[at, there[-1]]:
+        return "not tested: no forecast of its newest actuals was published beforehand"
     return "not tested: the fleet has too little without drift to hold it against"
 
 
 def overdue(ws: Workspace, known: Evidence, as_of: pd.Timestamp) -> str:
-    """For how long no airport was reported that should have been: `3 weeks`; "" if it is no longer than is usual."""
+    """Since when most airports are not reported though they should be: `5 weeks after 2024-12-23`; "" while that is no
+    longer than `history.max_stale`."""
     until = as_of - pd.Timedelta(days=ws.settings.source.delay_days)
-    behind = feed.overdue(known.newest, known.frequency, until)
-    return f"{behind:,} {feed.NAMES[known.frequency]}s" if behind else ""
+    patience = ws.settings.history.max_stale
+    last = pd.Series({a: day for a, day in known.reported.items() if not ws.settings.excluded(a)})
+    default = calendar.frequency(known.frequency).max_stale
+    usual, behind = feed.overdue(last, known.frequency, until, default if patience is None else patience)
+    return f"{behind:,} {feed.NAMES[known.frequency]}s after {usual.date()}" if behind else ""
+
+
+def ended(known: Evidence) -> int:
+    """Of how many airports the forecast has ended, while their actuals go on."""
+    return sum(_ended(known, airport) for airport in known.last)
 
 
 def notes(
     ws: Workspace, known: Evidence, rules: Rules, rows: Sequence[dict[str, Any]], missing: str, *, looked_back: bool
 ) -> tuple[str, ...]:
     """What a person has to know beside the rows, a sentence each. missing: as `overdue` tells it."""
-    ended, newest = sum(_ended(known, airport) for airport in known.last), known.newest.date()
+    over = ended(known)
     found: list[str] = []
     if missing:
         found.append(
-            f"no airport has an actual after {newest}: {missing} are missing; see whether the source delivers and "
-            "ingestion runs"
+            f"most airports have no actual of the {missing}; see whether the source delivers and ingestion runs, and "
+            "state source.delay_days if it is always so late"
         )
-    if ended:
+    if over:
         found.append(
-            f"the forecasts of {ended} airports have ended before {newest}, so what came since is not compared; run "
-            "`paxcast retrain`"
+            f"the forecast has ended of {over} airports that are still reported, so what came since is not compared; "
+            "run `paxcast retrain`"
         )
     if looked_back and any(row["drifted"] for row in rows):
         found.append("nothing is asked for: the fleet was released or checked for a later date since")
-    return (*found, *_too_early(ws, known, rules, rows))
+    return (*found, *(() if missing or over else _too_early(ws, known, rules, rows)))
 
 
 def _ended(known: Evidence, airport: str) -> bool:
-    """Whether its forecast has ended, while the fleet's actuals go on."""
-    return airport in known.last and known.last[airport] < known.newest
+    """Whether its forecast has ended, while its actuals go on."""
+    return airport in known.last and airport in known.reported and known.last[airport] < known.reported[airport]
 
 
 def _needed(rules: Rules) -> int:

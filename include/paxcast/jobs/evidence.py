@@ -40,7 +40,8 @@ class Evidence:
     """What was known at an instant. `panel`: of the airports in force. `history`: columns airport, ds, y, of all
     airports, one usable value a period, sorted; in version `data_version` of the table observations. `newest`: the
     fleet's newest period. By airport, of the window that may have drifted: `restated`, how many periods have another
-    value than at first, where any has; `known_since`, when the last of its actuals became known.
+    value than at first, where any has; `known_since`, when the last of its actuals became known that a published
+    forecast was made of. `reported`: by airport its newest period.
 
     By airport in force: `versions` of its model; `model_age`, how many cycles it has forecast since; `last`, the last
     period of its forecast; `simple`, the simple method that did best in its folds.
@@ -53,6 +54,7 @@ class Evidence:
     data_version: int
     restated: Mapping[str, int]
     known_since: Mapping[str, pd.Timestamp]
+    reported: Mapping[str, pd.Timestamp]
     versions: Mapping[str, int]
     model_age: Mapping[str, int]
     last: Mapping[str, pd.Timestamp]
@@ -103,8 +105,9 @@ def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
     for first in range(min(slices, BUCKETS)):
         _look_at(ws, list(range(first, BUCKETS, slices)), asked, seen)
     history = pd.concat(seen.known).sort_values([AIRPORT, DS], ignore_index=True)
-    reported = _numbers(history.groupby(AIRPORT)[DS].max(), code) if ws.settings.source.absent == "missing" else {}
-    panel = residuals.panel(over, seen.missed, {a: model.missed for a, model in seen.models.items()}, reported)
+    reported = history.groupby(AIRPORT)[DS].max()
+    until = _numbers(reported, code) if ws.settings.source.absent == "missing" else {}
+    panel = residuals.panel(over, seen.missed, {a: model.missed for a, model in seen.models.items()}, until)
     return Evidence(
         panel=residuals.without(panel, drift_asked.dropped(ws, as_of)),
         history=history,
@@ -113,6 +116,7 @@ def gather(ws: Workspace, as_of: pd.Timestamp) -> Evidence:
         data_version=version,
         restated=seen.restated,
         known_since=seen.known_since,
+        reported={str(airport): newest for airport, newest in reported.items()},
         versions={airport: entry.version for airport, entry in entries.items()},
         model_age=_ages(seen.first, newest, over),
         last=seen.last,
@@ -145,7 +149,13 @@ def _newest(ws: Workspace, as_of: pd.Timestamp, version: int) -> pd.Timestamp:
     left_out = sorted(airport for airport in ws.settings.overrides if ws.settings.excluded(airport))
     if left_out:
         known_then.append((AIRPORT, "not in", left_out))
-    return pd.Timestamp(ws.tables.read("observations", known_then, [DS], version)[DS].max())
+    newest = ws.tables.read("observations", known_then, [DS], version)[DS].max()
+    if pd.isna(newest):
+        raise ConfigurationError(
+            f"fleet {ws.fleet}: no airport that is not excluded has an actual as of {calendar.as_of_text(as_of)}, so "
+            "nothing can drift; see overrides, or name a later day"
+        )
+    return pd.Timestamp(newest)
 
 
 def _cycles(ws: Workspace, newest: pd.Timestamp, code: str) -> Cycles:
@@ -201,11 +211,8 @@ def _look_at(ws: Workspace, buckets: list[int], asked: _Asked, seen: _Seen) -> N
     check_known(observed, asked.as_of)
     usable = scoring.usable(observed)
     known = scoring.actuals(usable, asked.as_of)
-    tested = _tested(known[DS], asked.over, ws.settings.drift.window)
-    seen.known_since |= {str(a): since for a, since in known[tested].groupby(AIRPORT)[KNOWN_AT].max().items()}
-    seen.restated |= _restated(usable, known[tested])
-    known = known[HISTORY]
-    seen.known.append(known)
+    seen.restated |= _restated(usable, known[_tested(known[DS], asked.over, ws.settings.drift.window)])
+    seen.known.append(known[HISTORY])
     filters = [*some, (RUN_KEY, "in", sorted(asked.spoken[RUN_KEY].unique()))]
     rows = ws.tables.read("forecasts", filters, [*scoring.KEY, "yhat", "hi80"])
     said = rows[rows[AIRPORT].isin(asked.entries)].merge(asked.spoken, on=scoring.FORECAST)
@@ -217,6 +224,8 @@ def _look_at(ws: Workspace, buckets: list[int], asked: _Asked, seen: _Seen) -> N
     models = _models(ws, asked, {airport: rows["half"].to_numpy() for airport, rows in ahead.items()})
     seen.models |= models
     compared = _compared(ws, asked, said, observed, known)
+    tested = compared[_tested(compared[DS], asked.over, ws.settings.drift.window)].dropna(subset=[KNOWN_AT])
+    seen.known_since |= {str(a): since for a, since in tested.groupby(AIRPORT)[KNOWN_AT].max().items()}
     scale = compared[AIRPORT].map({airport: model.scale for airport, model in models.items()})
     seen.missed |= residuals.of_forecasts(compared.assign(scale=scale), asked.over)
 
@@ -237,13 +246,13 @@ def _restated(usable: pd.DataFrame, known: pd.DataFrame) -> dict[str, int]:
 def _compared(
     ws: Workspace, asked: _Asked, said: pd.DataFrame, observed: pd.DataFrame, known: pd.DataFrame
 ) -> pd.DataFrame:
-    """One forecast of each airport and period, with its actual."""
+    """One forecast of each airport and period, with its actual and since when that is known: NaT of an implied zero."""
     source, code = ws.settings.source, asked.over.frequency
     rows = residuals.one_each(said[said[DS] <= asked.newest], code)
     if source.absent == "zero":
         zeros = scoring.implied_zeros(rows, observed, asked.as_of, code, source.delay_days, asked.newest)
         known = pd.concat([known, zeros[HISTORY]]) if len(zeros) else known
-    return rows.merge(known, on=[AIRPORT, DS])
+    return rows.merge(known[[*HISTORY, KNOWN_AT]], on=[AIRPORT, DS])
 
 
 def _models(ws: Workspace, asked: _Asked, half: Mapping[str, Array]) -> dict[str, OfModel]:

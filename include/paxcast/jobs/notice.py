@@ -18,14 +18,16 @@ WORST_FIRST = ("severe", FAULT, "moderate", "watch", NONE)  # a fault waits for 
 SHOWN = 10  # airports in a text, and as many with a fault
 FOR_A_PERSON = ("fallback", "escalate")  # of these it is said why
 MISSED_SHOWN = 5  # checks that could not be told, the newest
+LACKS = ("overdue", "ended")  # of a check: data that do not come, forecasts that have ended
 REASONS = 200  # characters of an airport's reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """A drift check as it is in the store. `rows`: of its airports that are not well, worst first. `news`: the digest
-    of what is news in it: the verdict on the world, whether data are overdue, and severity, fault and action of these
-    airports. `overdue`: for how long no airport was reported, "" where that is usual; `notes`: see `drift_notes`."""
+    of what is news in it: the verdict on the world, whether data are overdue or forecasts have ended, and severity,
+    fault and action of these airports. `overdue`, `ended`, `notes`: see `drift_notes`; `looked_back`: nobody acts on
+    it, see `drift_kept`."""
 
     fleet: str
     check_key: str
@@ -36,6 +38,8 @@ class Check:
     page: str
     news: str
     overdue: str = ""
+    ended: int = 0
+    looked_back: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,7 +53,8 @@ class Check:
         counts = self.counts
         found = [
             *(["the world changed"] if self.world["alert"] else []),
-            *([f"no new data for {self.overdue}"] if self.overdue else []),
+            *([f"no data of the {self.overdue}"] if self.overdue else []),
+            *([f"forecasts of {self.ended} have ended"] if self.ended else []),
             *([f"{counts['drifted']} of {counts['airports']} airports drifted"] if counts["drifted"] else []),
             *([f"faults in the data of {counts['fault']}"] if counts["fault"] else []),
             *([f"{counts['watch']} to watch"] if counts["watch"] else []),
@@ -77,8 +82,10 @@ def load(ws: Workspace, check_key: str, page: str = "") -> Check:
         counts=value["counts"],
         rows=tuple(unwell),
         page=page or value.get("page", ""),
-        news=news(bool(value["world"]["alert"]), told, overdue=bool(value.get("overdue"))),
+        news=news(bool(value["world"]["alert"]), told, [name for name in LACKS if value.get(name)]),
         overdue=value.get("overdue", ""),
+        ended=value.get("ended", 0),
+        looked_back=value.get("looked_back", False),
         notes=tuple(value.get("notes", ())),
     )
 
@@ -88,9 +95,10 @@ def run_of(ws: Workspace, check_key: str) -> str:
     return f"drift/{ws.fleet}/{check_key}/mlflow.json"
 
 
-def news(alert: bool, airports: Sequence[Sequence[str]], *, overdue: bool = False) -> str:
-    """The digest of what is news in a check. airports: code, severity, fault and action of those that are not well."""
-    return digest({"world": alert, "airports": airports, **({"overdue": True} if overdue else {})})
+def news(alert: bool, airports: Sequence[Sequence[str]], lacks: Sequence[str] = ()) -> str:
+    """The digest of what is news in a check. airports: code, severity, fault and action of those that are not well;
+    lacks: those of LACKS that there are."""
+    return digest({"world": alert, "airports": airports, **dict.fromkeys(lacks, True)})
 
 
 def text(check: Check, missed: Sequence[str], mlflow_run: str) -> str:

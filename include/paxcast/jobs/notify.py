@@ -60,9 +60,10 @@ class _Message:
 def notify(ws: Workspace, check_key: str, page: str) -> Told:
     """Tell every configured channel of a drift check, where there is news for it. page: where the check's report is.
 
-    Asked again, only those that were not told are. A check that is older than the one a channel was told of last is no
-    news. Raises, once all channels were tried, InfrastructureError if one could not be told, ConfigurationError if that
-    is for its settings alone; also where there is no such check.
+    Asked again, only those that were not told are. A check that is older than the one a channel was told of last is
+    no news, nor is one that looked back at a day which a later release has passed. Raises, once all channels were
+    tried, InfrastructureError if one could not be told, ConfigurationError if that is for its settings alone; also
+    where there is no such check.
     """
     check = notice.load(ws, check_key, page)
     found = {channel: _news(ws, channel, check) for channel in _channels(ws)}
@@ -93,7 +94,7 @@ def _news(ws: Workspace, channel: str, check: Check) -> _News | None:
     """What a channel is to be told, None if nothing. One that was never told anything believes that all is well."""
     told = list(ws.objects.names(_folder("told", ws, channel)))
     last, since = (ws.objects.get(told[-1]) or {}, _instant(told[-1])) if told else ({}, "")
-    if since > check.instant:
+    if since > check.instant or check.looked_back:
         return None
     untold = ws.objects.names(_folder("untold", ws, channel))
     missed = [ws.objects.get(name) or {} for name in untold if since < _instant(name) < check.instant]

@@ -4,7 +4,6 @@ Jobs are imported inside the functions, as in `tasks`.
 """
 
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from paxcast.orchestration import dag_run
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("paxcast.task")
 Checked = dict[str, Any]  # what `check` hands on
-TOLD_WITHIN = timedelta(minutes=5)  # a server that answers a letter at a time would keep the next check from running
 EVEN_IF_RED = "all_done_min_one_success"  # of notify, whose one success is check: a lost page keeps nobody from knowing
 
 
@@ -86,17 +84,22 @@ def notify(fleet: str, checked: Checked, page: str | None) -> None:
 
 
 def _as_of(ws: "Workspace") -> "pd.Timestamp":
-    """The run's date. Raises AirflowSkipException for a run without one on its form before the first release."""
+    """The run's date. Raises AirflowSkipException for a run without one on its form before the first release,
+    ConfigurationError for a day that is not over."""
+    import pandas as pd
     from airflow.sdk import get_current_context
     from airflow.sdk.exceptions import AirflowSkipException
 
     from paxcast.core.calendar import parse_as_of
+    from paxcast.core.errors import ConfigurationError
     from paxcast.jobs import releases
     from paxcast.orchestration.params import DriftParams, asked
 
     context = get_current_context()
     wanted = asked(DriftParams, context["dag_run"].conf, context["params"]).as_of
     if wanted is not None:
+        if parse_as_of(wanted.isoformat()) > pd.Timestamp.now(tz="UTC"):  # none before that would act any more
+            raise ConfigurationError(f"as_of: {wanted} is not over yet; leave it out for all that is known now")
         return parse_as_of(wanted.isoformat())
     as_of = dag_run.due()
     if releases.in_force(ws, as_of) is None:

@@ -145,14 +145,25 @@ def test_who_is_reported_sooner_than_all_others_makes_nobody_silent(absent):
     assert [f.airport for f in told(history(series, "W"), "W", absent)] == ["A005"]
 
 
-@pytest.mark.parametrize(("frequency", "few"), [("D", 7), ("W", 2), ("MS", 2)])
+@pytest.mark.parametrize("frequency", ["D", "W", "MS"])
 @pytest.mark.parametrize("until", ["2024-03-01", "2024-03-04", "2024-03-10T23:59:59", "2024-04-01", "2025-01-01"])
-def test_a_fleet_is_overdue_by_the_whole_periods_that_have_ended_without_a_row(frequency, few, until):
+def test_a_fleet_is_overdue_by_the_whole_periods_that_have_ended_without_a_row(frequency, until):
     newest, instant = pd.Timestamp("2024-02-05" if frequency == "W" else "2024-02-01"), pd.Timestamp(until, tz="UTC")
     begin, ended = newest + pd.tseries.frequencies.to_offset(STEP[frequency]), 0
     while (begin + pd.tseries.frequencies.to_offset(STEP[frequency])).tz_localize("UTC") <= instant:
         begin, ended = begin + pd.tseries.frequencies.to_offset(STEP[frequency]), ended + 1
-    assert overdue(newest, frequency, instant) == (ended if ended >= few else 0)
+    last = pd.Series({"AAA": newest})
+    assert overdue(last, frequency, instant, ended) == (newest, 0)
+    if ended:
+        assert overdue(last, frequency, instant, ended - 1) == (newest, ended)
+
+
+@pytest.mark.parametrize(("reported", "behind"), [(24, 10), (25, 10), (26, 0), (100, 0)])
+def test_a_fleet_is_overdue_if_three_quarters_of_it_are_whoever_is_still_reported(reported, behind):
+    stopped, newest = pd.Timestamp("2024-02-05"), pd.Timestamp("2024-04-15")
+    last = pd.Series({f"A{at:03d}": newest if at < reported else stopped for at in range(100)})
+    last["OLD"] = pd.Timestamp("2020-01-06")  # of this fleet no more
+    assert overdue(last, "W", pd.Timestamp("2024-04-22", tz="UTC"), 4) == (stopped if behind else newest, behind)
 
 
 @pytest.mark.parametrize("absent", ["missing", "zero"])

@@ -188,6 +188,14 @@ def test_a_reference_that_is_too_short_is_not_tested() -> None:
     assert all(v.tested for v in judge(panel(enough)).airports)
 
 
+@pytest.mark.parametrize("long", range(2, 9))
+def test_an_airport_that_changed_among_ones_too_short_to_tell_two_cycles_of_leaves_nothing_to_tell(long: int) -> None:
+    residual = fleet(airports=4, cycles=113)
+    residual[1:, :86] = np.nan
+    residual[0, 50 : 50 + long] += 12.0
+    assert drifted(judge(panel(residual))) == set()
+
+
 def test_one_airport_alone_and_nobody_at_all_are_judged_too() -> None:
     alone = fleet(airports=1)
     alone[0, -8:] += 8.0

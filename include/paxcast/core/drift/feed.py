@@ -69,14 +69,21 @@ def faults(
 # --- no longer reported
 
 
-def overdue(newest: pd.Timestamp, frequency: str, until: pd.Timestamp) -> int:
-    """How many whole periods after the fleet's newest have ended by `until`, an instant (UTC); 0 where they are too few
-    to call an airport silent. `faults` compares airports with each other: it cannot tell that all of them are silent.
+def overdue(
+    last: "pd.Series[pd.Timestamp]", frequency: str, until: pd.Timestamp, patience: int
+) -> tuple[pd.Timestamp, int]:
+    """The newest period of most airports, and how many whole ones after it have ended by `until`, an instant (UTC); 0
+    where that is no more than `patience`. last: by airport its newest period, one at least.
+
+    `faults` compares airports with each other: it cannot tell that most of them are silent.
     """
-    end = calendar.period_end(pd.Series([newest]), frequency).iloc[0]
+    numbers = calendar.period_number(last, frequency)
+    alive = last[numbers.max() - numbers <= GONE * calendar.frequency(frequency).year]
+    usual = pd.Timestamp(alive.quantile(MOST_REPORTED, interpolation="nearest"))
+    end = calendar.period_end(pd.Series([usual]), frequency).iloc[0]
     months = (until.year - end.year) * 12 + until.month - end.month
     behind = months if frequency == "MS" else (until - end).days // (7 if frequency == "W" else 1)
-    return behind if behind >= QUIET[frequency] else 0
+    return usual, behind if behind > patience else 0
 
 
 def _silent(traffic: Traffic, absent: str) -> Iterator[Fault]:

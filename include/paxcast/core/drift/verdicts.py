@@ -151,6 +151,8 @@ def _judged(untested: list[Verdict], scores: _Scores, rules: Rules) -> list[Verd
     if not all(np.isfinite(values).any() for values in scores.null.values()):
         return untested
     pools, usual, stay = _in_control(scores.null, rules)
+    if not np.isfinite(_twice(usual)[stay]).any():
+        return untested
     now = _length(pools, scores.now)
     p = np.minimum(np.exp(-surprise(pool(_twice(usual)[stay]), now.min(axis=1))), 1.0)
     once = q_values(np.minimum(np.exp(-surprise(pool(usual[stay]), now[:, 1])), 1.0))
@@ -198,8 +200,11 @@ def _in_control(null: dict[str, Array], rules: Rules) -> tuple[dict[str, Pool], 
     stay = np.ones(len(null["loss"]), dtype=bool)
     for _ in range(REPEATS):
         told = {name: pool(values[stay], robust=True) for name, values in null.items()}
-        left = stay & ~_changed(_twice(_length(told, null)), stay, rules)
-        if (left == stay).all() or not all(np.isfinite(values[left]).any() for values in null.values()):
+        twice = _twice(_length(told, null))
+        if not np.isfinite(twice[stay]).any():
+            break
+        left = stay & ~_changed(twice, stay, rules)
+        if (left == stay).all() or not np.isfinite(twice[left]).any():
             break
         stay = left
     pools = {name: pool(values[stay]) for name, values in null.items()}
