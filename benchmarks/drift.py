@@ -214,7 +214,20 @@ def false_share(found: Found) -> float:
     return float(found[CHANGED:].sum() / max(int(found.sum()), 1))
 
 
-def beside(world: World, methods: dict[str, Callable[[Array], Found]], seed: int) -> dict[str, dict[str, float]]:
+def methods(river: str | None) -> dict[str, Callable[[Array], Found]]:
+    """What people use, by name. river: a folder to import it from; without it there is neither of its two."""
+    found: dict[str, Callable[[Array], Found]] = {
+        "KS at 5 %": kolmogorov_smirnov,
+        "PSI > 0.25": psi,
+        "CUSUM 0.5, 5": plain_cusum,
+    }
+    if river:
+        sys.path.append(river)
+        found |= {"ADWIN": partial(of_river, "ADWIN"), "Page-Hinkley": partial(of_river, "PageHinkley")}
+    return found
+
+
+def beside(world: World, others: dict[str, Callable[[Array], Found]], seed: int) -> dict[str, dict[str, float]]:
     """Other methods at one look: the share of airports that they alarm of where nothing changed, and of the changed
     found in the last of WEEKS. A look is one check of an airport; there are 52 a year."""
     rng = np.random.default_rng([seed, len(world.name), 7])
@@ -222,7 +235,7 @@ def beside(world: World, methods: dict[str, Callable[[Array], Found]], seed: int
     moved = changed(quiet, rng)
     some = slice(CHANGED, CHANGED + EIGHTY * 4)
     rows = {}
-    for name, method in methods.items():
+    for name, method in others.items():
         false, true = float(method(quiet[some]).mean()), float(method(moved[:CHANGED]).mean())
         expected = false * (AIRPORTS - CHANGED)
         fdp = expected / max(expected + true * CHANGED, 1e-9)
@@ -259,14 +272,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--river", help="a folder to import river from")
     asked = parser.parse_args()
-    methods: dict[str, Callable[[Array], Found]] = {
-        "KS at 5 %": kolmogorov_smirnov,
-        "PSI > 0.25": psi,
-        "CUSUM 0.5, 5": plain_cusum,
-    }
-    if asked.river:
-        sys.path.append(asked.river)
-        methods |= {"ADWIN": partial(of_river, "ADWIN"), "Page-Hinkley": partial(of_river, "PageHinkley")}
+    others = methods(asked.river)
     required = replace(WORLDS[0], name="required")
     result: dict[str, Any] = {
         **{
@@ -280,7 +286,7 @@ def main() -> None:
         moved = repeated(partial(discoveries, world, SHIFT), asked.others, asked.processes, world.name)
         quiet = repeated(partial(in_control, world, asked.weeks), asked.quiet, asked.processes, world.name)
         result["worlds"][world.name] = {**moved, **quiet, "repetitions": asked.others}
-        result["others"][world.name] = beside(world, methods, 0)
+        result["others"][world.name] = beside(world, others, 0)
         say(f"{world.name}: {result['others'][world.name]}")
     measured.keep("drift", result)
 
