@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from paxcast.core.prophet_map import lasso
 
-SETTINGS = settings(max_examples=80, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None, derandomize=True)  # the same cases every time
 SEEDS = st.integers(0, 10_000)
 SIZES = st.integers(1, 12)
 
@@ -64,6 +64,15 @@ def test_no_coordinate_descent_from_it_or_from_zero_goes_lower_whatever_the_star
     for other in (descended(q, b, weight, found), descended(q, b, weight, np.zeros(size))):
         assert value(q, b, weight, found) <= value(q, b, weight, other) + 1e-8 * (y @ y)
     assert not found[np.diag(q) == 0].any()  # what nothing speaks for is zero
+
+
+@pytest.mark.xfail(strict=True, reason="four hinges that hardly differ: 1,000 exchanges end 0.003 above the minimum")
+def test_hinges_that_hardly_differ_are_no_obstacle():
+    matrix, y = hinges(rng := np.random.default_rng(272), 8), rng.normal(size=30)
+    q, b = matrix.T @ matrix, matrix.T @ y
+    weight = 10.0**-2.25 * np.abs(b).max()
+    found = lasso.lasso(q, b, weight, np.zeros(8))
+    assert value(q, b, weight, found) <= value(q, b, weight, descended(q, b, weight, found)) + 1e-8 * (y @ y)
 
 
 @EACH
